@@ -1,0 +1,1 @@
+//! Data sets, ground truth and recall.

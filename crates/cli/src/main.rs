@@ -1,0 +1,3 @@
+//! The `vectorizer` command.
+
+fn main() {}

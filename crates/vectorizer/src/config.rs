@@ -1,0 +1,240 @@
+//! What can be set, with its defaults, bounds and where they come from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, VectorizerError};
+
+/// The largest `max_connections`; hnswlib's own guide calls 48 to 64 enough for the hardest data.
+pub const MAX_CONNECTIONS: usize = 64;
+/// The widest beam for building and searching. A search that wants more is better served exactly.
+pub const MAX_EF: usize = 65_536;
+/// The most components a vector can have.
+pub const MAX_DIMENSION: usize = 65_536;
+/// The longest id, in bytes.
+pub const MAX_ID_BYTES: usize = 65_535;
+/// The highest level a graph can have.
+pub const MAX_LEVEL: usize = 30;
+
+/// The parameters of the HNSW graph, in the words of its paper (Malkov and Yashunin, arXiv 1603.09320).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HnswConfig {
+    /// The paper's M: links a vector makes when it arrives, and the most it holds on the upper levels; level 0 holds twice as many.
+    /// 2 to 64; 16 by default, the middle of the paper's range of 5 to 48 and hnswlib's own default.
+    pub max_connections: usize,
+    /// Beam width while building. 1 to 1024; 200 by default, hnswlib's.
+    pub ef_construction: usize,
+    /// Beam width of a search that names none; raised to k where k is larger. 1 to 65,536; 64 by default.
+    pub ef_search: usize,
+    /// Levels above the bottom one. 1 to 30; 16 by default, which a collection of 2^31 vectors at M = 16 does not reach.
+    pub max_level: usize,
+    /// The paper's mL: a vector's level is floor(-ln(u) * mL). Above 0, up to 4; 1 / ln(M) by default, the paper's choice.
+    pub level_multiplier: f32,
+}
+
+impl Default for HnswConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 16,
+            ef_construction: 200,
+            ef_search: 64,
+            max_level: 16,
+            level_multiplier: 1.0 / 16f32.ln(),
+        }
+    }
+}
+
+impl HnswConfig {
+    /// Says whether every field is within its bounds.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidConfig`] names the first field that is not.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |field, actual: String, expected| {
+            Err(VectorizerError::InvalidConfig {
+                field,
+                actual,
+                expected,
+            })
+        };
+        if !(2..=MAX_CONNECTIONS).contains(&self.max_connections) {
+            return bad(
+                "max_connections",
+                self.max_connections.to_string(),
+                "2 to 64",
+            );
+        }
+        if !(1..=1024).contains(&self.ef_construction) {
+            return bad(
+                "ef_construction",
+                self.ef_construction.to_string(),
+                "1 to 1024",
+            );
+        }
+        if !(1..=MAX_EF).contains(&self.ef_search) {
+            return bad("ef_search", self.ef_search.to_string(), "1 to 65536");
+        }
+        if !(1..=MAX_LEVEL).contains(&self.max_level) {
+            return bad("max_level", self.max_level.to_string(), "1 to 30");
+        }
+        // NaN fails the comparison too.
+        if !(self.level_multiplier > 0.0 && self.level_multiplier <= 4.0) {
+            return bad(
+                "level_multiplier",
+                self.level_multiplier.to_string(),
+                "above 0, up to 4",
+            );
+        }
+        Ok(())
+    }
+
+    /// The most links a slot holds on `level`.
+    #[must_use]
+    pub const fn degree(&self, level: usize) -> usize {
+        if level == 0 {
+            2 * self.max_connections
+        } else {
+            self.max_connections
+        }
+    }
+}
+
+/// What a collection is made with beyond its dimension and metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CollectionOptions {
+    /// The graph's parameters.
+    pub hnsw: HnswConfig,
+    /// Seeds the levels: the same seed and input give the same graph.
+    pub seed: u64,
+    /// Threads of the CPU engine; 0 is all cores.
+    pub threads: usize,
+}
+
+impl Default for CollectionOptions {
+    fn default() -> Self {
+        Self {
+            hnsw: HnswConfig::default(),
+            seed: 0x5eed,
+            threads: 0,
+        }
+    }
+}
+
+/// Which way a search is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchPath {
+    /// The planner chooses by size; `stats()` says what it chose.
+    #[default]
+    Auto,
+    /// Every vector is compared.
+    Exact,
+    /// The graph is walked.
+    Graph,
+}
+
+/// What a search can be told beyond its query and k.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SearchOptions {
+    /// Which way to answer.
+    pub path: SearchPath,
+    /// Beam width in place of the configuration's `ef_search`; raised to k where k is larger.
+    pub ef: Option<usize>,
+    /// Whether hits bring their payloads.
+    pub with_payload: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_is_valid() {
+        HnswConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn each_field_is_refused_out_of_bounds() {
+        let ok = HnswConfig::default();
+        let cases = [
+            (
+                HnswConfig {
+                    max_connections: 0,
+                    ..ok
+                },
+                "max_connections",
+            ),
+            (
+                HnswConfig {
+                    max_connections: 1,
+                    ..ok
+                },
+                "max_connections",
+            ),
+            (
+                HnswConfig {
+                    max_connections: 65,
+                    ..ok
+                },
+                "max_connections",
+            ),
+            (
+                HnswConfig {
+                    ef_construction: 0,
+                    ..ok
+                },
+                "ef_construction",
+            ),
+            (
+                HnswConfig {
+                    ef_construction: 1025,
+                    ..ok
+                },
+                "ef_construction",
+            ),
+            (HnswConfig { ef_search: 0, ..ok }, "ef_search"),
+            (
+                HnswConfig {
+                    ef_search: MAX_EF + 1,
+                    ..ok
+                },
+                "ef_search",
+            ),
+            (HnswConfig { max_level: 0, ..ok }, "max_level"),
+            (
+                HnswConfig {
+                    max_level: 31,
+                    ..ok
+                },
+                "max_level",
+            ),
+            (
+                HnswConfig {
+                    level_multiplier: 0.0,
+                    ..ok
+                },
+                "level_multiplier",
+            ),
+            (
+                HnswConfig {
+                    level_multiplier: f32::NAN,
+                    ..ok
+                },
+                "level_multiplier",
+            ),
+            (
+                HnswConfig {
+                    level_multiplier: 4.5,
+                    ..ok
+                },
+                "level_multiplier",
+            ),
+        ];
+        for (config, field) in cases {
+            let error = config.validate().unwrap_err();
+            assert!(
+                matches!(&error, VectorizerError::InvalidConfig { field: named, .. } if *named == field),
+                "{config:?} gave {error}"
+            );
+        }
+    }
+}

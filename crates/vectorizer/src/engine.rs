@@ -1,0 +1,319 @@
+//! The trait between the algorithm and the machines that run it.
+//!
+//! An engine keeps rows (vectors) and the links between them on one device and knows both by slot, never by id.
+//! There are two: [`cpu`] is the fallback people run and the oracle the other is checked against; `gpu` runs the
+//! kernels. The algorithm in [`crate::hnsw`] speaks to this trait alone.
+//!
+//! **Reading and writing.** Everything that computes takes `&self`, so that searches go on beside it. A change is
+//! made in two steps: `stage_*` does the work and reserves the memory and may fail; `commit_*` makes it visible,
+//! is short, and takes `&mut self`: a reader sees all of a change or nothing of it.
+//!
+//! **Scores.** Smaller is nearer: the squared length of the difference for Euclidean, minus the dot product for
+//! the dot product, and minus the dot product of unit rows for Cosine (whoever appends makes the rows unit).
+//! The total order everywhere is (score, slot).
+
+use std::any::Any;
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::models::DistanceMetric;
+
+pub mod cpu;
+
+/// The slot that is none: fills the unused places of a row of links and of hits.
+pub const NO_SLOT: u32 = u32::MAX;
+/// The most slots of an engine; the top bit stays free for queue flags.
+pub const MAX_SLOTS: usize = (1 << 31) - 1;
+
+/// A slot as an index is always below [`MAX_SLOTS`], so that this never cuts.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "slots are numbered below 2^31"
+)]
+pub(crate) fn slot(index: usize) -> u32 {
+    debug_assert!(index <= MAX_SLOTS, "slot {index} is out of range");
+    index as u32
+}
+
+/// How a device scores two rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scoring {
+    /// The sum of squared differences.
+    SquaredEuclidean,
+    /// Minus the sum of products.
+    NegativeDot,
+}
+
+impl From<DistanceMetric> for Scoring {
+    fn from(metric: DistanceMetric) -> Self {
+        match metric {
+            DistanceMetric::Euclidean => Self::SquaredEuclidean,
+            DistanceMetric::Cosine | DistanceMetric::DotProduct => Self::NegativeDot,
+        }
+    }
+}
+
+/// A slot and how near it is. Ordered by score, then slot.
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Neighbor {
+    /// Smaller is nearer. Never NaN: rows and queries are finite and bounded.
+    pub score: f32,
+    /// Which row.
+    pub slot: u32,
+}
+
+impl Neighbor {
+    /// What fills a list that is shorter than its width; orders after every real neighbour.
+    pub const NONE: Self = Self {
+        score: f32::MAX,
+        slot: NO_SLOT,
+    };
+}
+
+impl PartialEq for Neighbor {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Neighbor {}
+
+impl PartialOrd for Neighbor {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Neighbor {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // + 0.0 makes -0 and 0 one value, as they are for the kernels.
+        (self.score + 0.0)
+            .total_cmp(&(other.score + 0.0))
+            .then(self.slot.cmp(&other.slot))
+    }
+}
+
+/// Lists of neighbours of one width, one a query, each nearest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hits {
+    width: usize,
+    neighbors: Vec<Neighbor>,
+}
+
+impl Hits {
+    /// From lists laid end to end; `neighbors` holds a multiple of `width`, short lists filled with [`Neighbor::NONE`].
+    pub(crate) fn new(width: usize, neighbors: Vec<Neighbor>) -> Self {
+        debug_assert!(
+            width == 0 || neighbors.len().is_multiple_of(width),
+            "ragged hits"
+        );
+        Self { width, neighbors }
+    }
+
+    /// How many neighbours a list has room for.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// How many queries were answered.
+    #[must_use]
+    pub fn queries(&self) -> usize {
+        self.neighbors.len().checked_div(self.width).unwrap_or(0)
+    }
+
+    /// The neighbours of query `query`, nearest first, ties by slot.
+    ///
+    /// # Panics
+    /// If there are not that many queries.
+    #[must_use]
+    pub fn of(&self, query: usize) -> &[Neighbor] {
+        let list = &self.neighbors[query * self.width..][..self.width];
+        let found = list
+            .iter()
+            .rposition(|n| n.slot != NO_SLOT)
+            .map_or(0, |last| last + 1);
+        &list[..found]
+    }
+
+    /// The lists, query by query.
+    pub fn iter(&self) -> impl Iterator<Item = &[Neighbor]> {
+        (0..self.queries()).map(|query| self.of(query))
+    }
+}
+
+/// Where a walk down the levels begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The slot with the highest level (of several, the lowest slot).
+    pub slot: u32,
+    /// Its level.
+    pub level: usize,
+}
+
+/// How to walk the graph for a batch of queries.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    /// Where from.
+    pub entry: Entry,
+    /// Where to: levels above are descended greedily, this one is searched with the beam. At most the entry's.
+    pub level: usize,
+    /// Beam width; at least `k`.
+    pub ef: usize,
+    /// How many neighbours to return.
+    pub k: usize,
+}
+
+/// How links are chosen among candidates. The same for both engines, so that their graphs are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Selection {
+    /// Candidates considered for a new slot.
+    pub ef_construction: usize,
+    /// How many of the nearest within the batch are candidates beside those the walk found.
+    pub near: usize,
+    /// A new slot takes at most this many links by the heuristic on level 0.
+    pub own: usize,
+    /// If fewer were taken on level 0, the nearest of the dropped fill up to this many.
+    pub fill: usize,
+    /// The same two when a full row is chosen again, on level 0.
+    pub relink_own: usize,
+    /// See `relink_own`.
+    pub relink_fill: usize,
+}
+
+/// A run of new slots to be linked into the graph.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkBatch<'a> {
+    /// First of the new slots; everything below it is linked already.
+    pub first: u32,
+    /// The levels of the new slots, in order; its length is the batch's.
+    pub levels: &'a [u8],
+    /// Where walks begin; `None` makes this the seed: candidates are the exact neighbours within the batch.
+    pub entry: Option<Entry>,
+    /// How links are chosen. On the levels above 0, whose rows are half as wide, every number of links is halved, rounding up.
+    pub selection: Selection,
+}
+
+/// The links of one level, read back: for `check`, for reachability, for files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelLinks {
+    /// Places in a row; unused ones, at the end, hold [`NO_SLOT`].
+    pub degree: usize,
+    /// One row for each slot of at least this level, in the order of slots.
+    pub rows: Vec<u32>,
+}
+
+/// A link to be added where a slot would be unreachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attachment {
+    /// On which level.
+    pub level: usize,
+    /// Whose row changes.
+    pub from: u32,
+    /// Which place of the row.
+    pub place: usize,
+    /// What it then holds.
+    pub to: u32,
+}
+
+/// What an engine has done so far: the work behind the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counters {
+    /// Scores computed, for searching and building.
+    pub distances: u64,
+    /// Rows of links read.
+    pub hops: u64,
+    /// Bytes of rows and links that this work had to read.
+    pub bytes: u64,
+}
+
+/// A change that is worked out and not yet visible.
+pub struct Staged(pub(crate) Box<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Staged")
+    }
+}
+
+/// Rows and links on one device.
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// Components of a row.
+    fn dimension(&self) -> usize;
+
+    /// How rows are scored.
+    fn scoring(&self) -> Scoring;
+
+    /// Rows that are visible.
+    fn len(&self) -> usize;
+
+    /// Whether no row is visible.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts rows on the device, to become the next slots, with the level of each.
+    ///
+    /// # Errors
+    /// No room, or the device failed.
+    fn stage_rows(&self, rows: &[f32], levels: &[u8]) -> Result<Staged>;
+
+    /// Makes staged rows visible. Nothing else may have been committed since they were staged.
+    fn commit_rows(&mut self, staged: Staged);
+
+    /// Copies rows `slots` to `out`, one after the other.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()>;
+
+    /// The `min(k, slots.len())` nearest of `slots` for each query, exactly. `queries` holds whole rows end to end.
+    /// Cost: one score for each query and slot.
+    ///
+    /// # Errors
+    /// No room for the transient buffers, or the device failed.
+    fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Result<Hits>;
+
+    /// The nearest slots that a walk through the graph finds for each query.
+    /// An answer depends on its query and the graph alone, never on the rest of the batch.
+    ///
+    /// # Errors
+    /// No room for the transient buffers, or the device failed.
+    fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits>;
+
+    /// Works out the links of a batch of new slots, and what they change in the rows of others.
+    ///
+    /// # Errors
+    /// No room for the transient buffers, or the device failed.
+    fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged>;
+
+    /// Makes staged links visible.
+    ///
+    /// # Errors
+    /// The device failed; the graph is as before.
+    fn commit_links(&mut self, staged: Staged) -> Result<()>;
+
+    /// All links of `level`, read back.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn links(&self, level: usize) -> Result<LevelLinks>;
+
+    /// Writes single links.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn attach(&mut self, attachments: &[Attachment]) -> Result<()>;
+
+    /// Forgets every link; the rows stay.
+    ///
+    /// # Errors
+    /// The device failed; the graph is as before.
+    fn clear_links(&mut self) -> Result<()>;
+
+    /// The work done so far.
+    fn counters(&self) -> Counters;
+}

@@ -1,0 +1,164 @@
+//! Everything that can go wrong, each with what was expected, what came, and what to do.
+
+use crate::config::{MAX_EF, MAX_ID_BYTES};
+
+/// The error of every fallible call of this crate. A call that returns one has changed nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VectorizerError {
+    /// The device has no room for this operation, and the caller decides what now: fewer vectors, a smaller
+    /// precision, or a collection on the CPU engine.
+    #[error(
+        "the device's memory is full: add fewer vectors, or open the collection on the CPU (VECTORIZER_DEVICE=cpu)"
+    )]
+    VramFallback,
+    /// The search gave no trustworthy answer. `rebuild_hnsw_graph` and another try are the way out.
+    #[error("the search gave no trustworthy answer: call rebuild_hnsw_graph() and search again")]
+    SearchFailed,
+    /// A vector or query of the wrong length.
+    #[error(
+        "wrong dimension: this collection holds vectors of {expected} components, this one has {actual}"
+    )]
+    DimensionMismatch {
+        /// The collection's dimension.
+        expected: usize,
+        /// The length that came.
+        actual: usize,
+    },
+    /// The operation would take more device memory than the limit allows.
+    #[error(
+        "device memory limit: {requested} bytes wanted, {limit} allowed; raise the limit or store less"
+    )]
+    VramLimitExceeded {
+        /// The limit in force, in bytes.
+        limit: u64,
+        /// What the operation would have brought the total to, in bytes.
+        requested: u64,
+    },
+    /// The device refused a buffer although the limit allowed it.
+    #[error(
+        "the device refused to allocate a buffer: other programs may hold its memory; close them or lower the limit"
+    )]
+    BufferAllocationFailed,
+    /// A dimension no collection can have.
+    #[error("dimension {actual} is not possible: expected 1 to {max}")]
+    InvalidDimension {
+        /// The dimension that came.
+        actual: usize,
+        /// The largest possible one.
+        max: usize,
+    },
+    /// A component that is not a number, infinite, or so large that distances would overflow.
+    #[error(
+        "vector {id:?}: component {index} is {value}; expected finite numbers, with a squared length below {limit:e}: scale the data"
+    )]
+    InvalidComponent {
+        /// The vector's id, or `query` and its place.
+        id: String,
+        /// Which component.
+        index: usize,
+        /// What it is.
+        value: f32,
+        /// The bound on the squared length of a vector.
+        limit: f32,
+    },
+    /// An id of no bytes or of too many.
+    #[error("an id has {actual} bytes; expected 1 to {MAX_ID_BYTES}")]
+    InvalidId {
+        /// How long the id is, in bytes.
+        actual: usize,
+    },
+    /// The id is taken. `upsert_vector` replaces.
+    #[error("id {id:?} is already in the collection: use upsert_vector to replace it")]
+    DuplicateId {
+        /// The id.
+        id: String,
+    },
+    /// Two vectors of one batch have the same id.
+    #[error("id {id:?} stands in the batch more than once: ids must be unique")]
+    DuplicateIdInBatch {
+        /// The id.
+        id: String,
+    },
+    /// No vector has this id.
+    #[error("no vector with id {id:?} in this collection")]
+    UnknownId {
+        /// The id.
+        id: String,
+    },
+    /// `k` is zero.
+    #[error("k is 0: ask for at least one neighbour")]
+    InvalidK,
+    /// A beam width outside its bounds.
+    #[error("ef is {actual}; expected 1 to {MAX_EF}")]
+    InvalidEf {
+        /// The width that came.
+        actual: usize,
+    },
+    /// A field of the HNSW configuration is out of bounds.
+    #[error("HnswConfig.{field} is {actual}; expected {expected}")]
+    InvalidConfig {
+        /// The field.
+        field: &'static str,
+        /// What came.
+        actual: String,
+        /// What is possible.
+        expected: &'static str,
+    },
+    /// Rows and ids of one call do not match in number.
+    #[error(
+        "{ids} ids for {values} values of dimension {dimension}: expected ids x dimension values"
+    )]
+    ShapeMismatch {
+        /// How many ids came.
+        ids: usize,
+        /// How many numbers came.
+        values: usize,
+        /// The collection's dimension.
+        dimension: usize,
+    },
+    /// More vectors than slots can number.
+    #[error("a collection holds at most {max} vectors; {requested} were asked for")]
+    TooManyVectors {
+        /// The bound.
+        max: usize,
+        /// How many there would have been.
+        requested: usize,
+    },
+    /// No device of the kind asked for.
+    #[error("no such device: {wanted}. {advice}")]
+    NoDevice {
+        /// What was asked for.
+        wanted: String,
+        /// What is there, and what to install or set.
+        advice: String,
+    },
+    /// The device reported an error of its own.
+    #[error("the device {device} failed: {reason}")]
+    DeviceFailed {
+        /// The device's name.
+        device: String,
+        /// Its own words.
+        reason: String,
+    },
+    /// The device is gone (unplugged, reset, or its driver gave up).
+    #[error(
+        "the device {device} was lost: open the collection again, on this device or on the CPU (VECTORIZER_DEVICE=cpu)"
+    )]
+    DeviceLost {
+        /// The device's name.
+        device: String,
+    },
+    /// The caller asked for a stop.
+    #[error("stopped at the caller's wish; what was finished before stays")]
+    Cancelled,
+    /// `check` found a graph that breaks its own rules.
+    #[error("the graph is damaged: {reason}; call rebuild_hnsw_graph()")]
+    GraphDamaged {
+        /// The first broken rule.
+        reason: String,
+    },
+}
+
+/// What every fallible call returns.
+pub type Result<T, E = VectorizerError> = std::result::Result<T, E>;
