@@ -86,16 +86,6 @@ impl HnswConfig {
         }
         Ok(())
     }
-
-    /// The most links a slot holds on `level`.
-    #[must_use]
-    pub const fn degree(&self, level: usize) -> usize {
-        if level == 0 {
-            2 * self.max_connections
-        } else {
-            self.max_connections
-        }
-    }
 }
 
 /// What a collection is made with beyond its dimension and metric.

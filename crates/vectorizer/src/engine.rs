@@ -55,6 +55,29 @@ impl From<DistanceMetric> for Scoring {
     }
 }
 
+/// What an engine is made for; fixed for its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Components of a row.
+    pub dimension: usize,
+    /// How rows are scored.
+    pub scoring: Scoring,
+    /// Links of a slot on the upper levels; level 0 has twice as many.
+    pub max_connections: usize,
+}
+
+impl Layout {
+    /// Places in a row of links on `level`.
+    #[must_use]
+    pub const fn degree(&self, level: usize) -> usize {
+        if level == 0 {
+            2 * self.max_connections
+        } else {
+            self.max_connections
+        }
+    }
+}
+
 /// A slot and how near it is. Ordered by score, then slot.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
@@ -241,11 +264,8 @@ impl fmt::Debug for Staged {
 
 /// Rows and links on one device.
 pub trait Engine: fmt::Debug + Send + Sync {
-    /// Components of a row.
-    fn dimension(&self) -> usize;
-
-    /// How rows are scored.
-    fn scoring(&self) -> Scoring;
+    /// What this engine was made for.
+    fn layout(&self) -> Layout;
 
     /// Rows that are visible.
     fn len(&self) -> usize;
