@@ -275,11 +275,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
         self.len() == 0
     }
 
-    /// Puts rows on the device, to become the next slots, with the level of each.
+    /// Puts rows on the device, to become the next slots. Rows that are never linked take no memory for links.
     ///
     /// # Errors
     /// No room, or the device failed.
-    fn stage_rows(&self, rows: &[f32], levels: &[u8]) -> Result<Staged>;
+    fn stage_rows(&self, rows: &[f32]) -> Result<Staged>;
 
     /// Makes staged rows visible. Nothing else may have been committed since they were staged.
     fn commit_rows(&mut self, staged: Staged);
@@ -304,7 +304,8 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// No room for the transient buffers, or the device failed.
     fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits>;
 
-    /// Works out the links of a batch of new slots, and what they change in the rows of others.
+    /// Works out the links of a batch of new slots, and what they change in the rows of others, and takes the memory for them.
+    /// The batch begins where the last one ended.
     ///
     /// # Errors
     /// No room for the transient buffers, or the device failed.
