@@ -119,6 +119,14 @@ impl Lease {
         self.bytes
     }
 
+    /// Takes over the bytes of another lease with the same label and ledger, as if both had been taken at once.
+    pub fn absorb(&mut self, mut other: Self) {
+        debug_assert_eq!(self.label, other.label, "leases of one label");
+        self.bytes += std::mem::take(&mut other.bytes);
+        self.used += std::mem::take(&mut other.used);
+        // Dropping `other` takes the allocation off the books, and no bytes.
+    }
+
     /// States how many of them hold data.
     pub fn set_used(&mut self, used: u64) {
         debug_assert!(used <= self.bytes, "more used than taken");

@@ -1,0 +1,265 @@
+//! Scores of rows, with the vector instructions this machine has, found out once at run time.
+//!
+//! A score has the same bits whichever way it is computed here: alone ([`Distance::one`]), in a list
+//! ([`Distance::many`]) or inside a [`Task`]; and `(a, b)` scores as `(b, a)`. All instruction sets work on blocks of
+//! 16 floats, four blocks in turn into four sums of 16 lanes, folded in one order; those with a fused
+//! multiply-add (AVX-512, AVX2, NEON) agree to the bit.
+//!
+//! **For loops that score much**, a call for each score is too dear: write the loop as a [`Task`] and hand it to
+//! [`Distance::run`]. The task is compiled once for each instruction set and scoring, with the kernels inlined into it:
+//!
+//! ```text
+//! struct Sum<'a> { query: &'a [f32], rows: &'a [&'a [f32]] }
+//! impl Task for Sum<'_> {
+//!     type Output = f32;
+//!     #[inline(always)] // needed: only what is inlined gets the instruction set
+//!     fn run<S: Score>(self, score: S) -> f32 {
+//!         let mut sum = 0.0;
+//!         for row in self.rows { sum += score.one(self.query, row); }
+//!         sum
+//!     }
+//! }
+//! distance.run(Sum { query, rows })
+//! ```
+//!
+//! Every function between the task and the kernels that should be compiled with them needs `#[inline(always)]`, and closures
+//! are best avoided around scores: a closure that is not inlined is compiled without the instruction set.
+
+use crate::engine::Scoring;
+use crate::engine::cpu::rows::Rows;
+use kernel::{Dot, Measure, Simd, Squared};
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod kernel;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+#[cfg(test)]
+mod tests;
+
+/// The environment variable that names the instruction set to use.
+const OVERRIDE: &str = "VECTORIZER_SIMD";
+
+/// An instruction set that this machine has: a value of this type is the proof.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Instructions {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
+    Portable(portable::Portable),
+}
+
+impl Instructions {
+    /// What this machine has, fastest first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            found.extend(avx512::Avx512::detect().map(Self::Avx512));
+            found.extend(avx2::Avx2::detect().map(Self::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        found.extend(neon::Neon::detect().map(Self::Neon));
+        found.push(Self::Portable(portable::Portable));
+        found
+    }
+
+    /// The name by which `VECTORIZER_SIMD` asks for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            Self::Portable(_) => "portable",
+        }
+    }
+
+    /// The fastest, or the one that `VECTORIZER_SIMD` names where this machine has it.
+    pub(crate) fn choose() -> Self {
+        let available = Self::available();
+        let wanted = std::env::var(OVERRIDE).unwrap_or_default();
+        if let Some(named) = available.iter().find(|i| i.name() == wanted) {
+            return *named;
+        }
+        if !wanted.is_empty() {
+            tracing::warn!(
+                "{OVERRIDE}={wanted} is not to be had on this machine; using {}",
+                available[0].name()
+            );
+        }
+        available[0]
+    }
+}
+
+/// Scores pairs of rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Distance {
+    instructions: Instructions,
+    scoring: Scoring,
+}
+
+/// The kernels of one instruction set and one scoring, for use inside a [`Task`].
+pub(crate) trait Score: Copy {
+    /// The score of two rows of one length.
+    fn one(self, a: &[f32], b: &[f32]) -> f32;
+
+    /// The scores of four rows: `one` four times over, with the query read once. All of one length.
+    fn four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4];
+}
+
+/// A loop around scores, compiled for each instruction set; see the module's text.
+pub(crate) trait Task {
+    /// What it gives.
+    type Output;
+
+    /// The loop. Has to be `#[inline(always)]`.
+    fn run<S: Score>(self, score: S) -> Self::Output;
+}
+
+#[derive(Clone, Copy)]
+struct Scorer<S, M> {
+    simd: S,
+    measure: M,
+}
+
+impl<S: Simd, M: Measure> Score for Scorer<S, M> {
+    #[inline(always)]
+    fn one(self, a: &[f32], b: &[f32]) -> f32 {
+        let [score] = kernel::scores(self.simd, self.measure, a, [b]);
+        score
+    }
+
+    #[inline(always)]
+    fn four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
+        if S::REGISTERS_FOR_FOUR {
+            kernel::scores(self.simd, self.measure, query, rows)
+        } else {
+            let [a, b, c, d] = rows;
+            [
+                self.one(query, a),
+                self.one(query, b),
+                self.one(query, c),
+                self.one(query, d),
+            ]
+        }
+    }
+}
+
+impl Distance {
+    /// With the instruction set of [`Instructions::choose`].
+    pub(crate) fn new(scoring: Scoring) -> Self {
+        Self::with(Instructions::choose(), scoring)
+    }
+
+    /// With a given instruction set.
+    pub(crate) fn with(instructions: Instructions, scoring: Scoring) -> Self {
+        Self {
+            instructions,
+            scoring,
+        }
+    }
+
+    /// Which scores these are.
+    pub(crate) fn scoring(self) -> Scoring {
+        self.scoring
+    }
+
+    /// Which instruction set computes them.
+    pub(crate) fn instructions(self) -> Instructions {
+        self.instructions
+    }
+
+    /// Runs `task`, compiled for this instruction set and scoring.
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
+        match self.scoring {
+            Scoring::SquaredEuclidean => self.enter(Squared, task),
+            Scoring::NegativeDot => self.enter(Dot, task),
+        }
+    }
+
+    #[inline(always)]
+    fn enter<M: Measure, T: Task>(self, measure: M, task: T) -> T::Output {
+        match self.instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512(simd) => simd.enter(Scorer { simd, measure }, task),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2(simd) => simd.enter(Scorer { simd, measure }, task),
+            #[cfg(target_arch = "aarch64")]
+            Instructions::Neon(simd) => simd.enter(Scorer { simd, measure }, task),
+            Instructions::Portable(simd) => task.run(Scorer { simd, measure }),
+        }
+    }
+
+    /// The score of two rows of one length.
+    pub(crate) fn one(self, a: &[f32], b: &[f32]) -> f32 {
+        self.run(One { a, b })
+    }
+
+    /// The scores of `slots`, in their order; `out` is as long as `slots`.
+    pub(crate) fn many(self, query: &[f32], rows: &Rows, slots: &[u32], out: &mut [f32]) {
+        self.run(Many {
+            query,
+            rows,
+            slots,
+            out,
+        });
+    }
+}
+
+struct One<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl Task for One<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Score>(self, score: S) -> f32 {
+        score.one(self.a, self.b)
+    }
+}
+
+struct Many<'a> {
+    query: &'a [f32],
+    rows: &'a Rows,
+    slots: &'a [u32],
+    out: &'a mut [f32],
+}
+
+impl Task for Many<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Score>(self, score: S) {
+        let Self {
+            query,
+            rows,
+            slots,
+            out,
+        } = self;
+        let out = &mut out[..slots.len()];
+        let (groups, rest) = slots.as_chunks::<4>();
+        let (out_groups, out_rest) = out.as_chunks_mut::<4>();
+        for (at, (group, out)) in groups.iter().zip(out_groups).enumerate() {
+            for slot in slots[(at + 1) * 4..].iter().take(4) {
+                rows.prefetch(*slot);
+            }
+            let [a, b, c, d] = *group;
+            *out = score.four(query, [rows.row(a), rows.row(b), rows.row(c), rows.row(d)]);
+        }
+        for (slot, out) in rest.iter().zip(out_rest) {
+            *out = score.one(query, rows.row(*slot));
+        }
+    }
+}

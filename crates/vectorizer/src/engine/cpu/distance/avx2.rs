@@ -1,0 +1,117 @@
+//! AVX2 with FMA: a block is two registers.
+#![expect(
+    unsafe_code,
+    reason = "vector instructions, behind a type that proves that the machine has them"
+)]
+
+use std::arch::x86_64::*;
+
+use super::kernel::{BLOCK, Simd};
+use super::{Score, Task};
+
+/// Proof that this machine has AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The proof, if it is so.
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// Runs a task compiled with these instructions.
+    #[inline(always)]
+    pub(super) fn enter<T: Task>(self, score: impl Score, task: T) -> T::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn inside<T: Task>(score: impl Score, task: T) -> T::Output {
+            task.run(score)
+        }
+        // SAFETY: `self` was made by `detect`.
+        unsafe { inside(score, task) }
+    }
+}
+
+/// The sum of eight lanes, the halves folded onto each other.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+pub(super) unsafe fn sum(a: __m256) -> f32 {
+    // SAFETY: the caller has seen AVX2.
+    unsafe {
+        let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+        let a = _mm_add_ss(a, _mm_movehdup_ps(a));
+        _mm_cvtss_f32(a)
+    }
+}
+
+/// A sliding window over this is a mask of up to eight lanes.
+static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+// SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
+impl Simd for Avx2 {
+    type Block = [__m256; 2];
+    const REGISTERS_FOR_FOUR: bool = false;
+
+    #[inline(always)]
+    fn zero(self) -> Self::Block {
+        // SAFETY: see above.
+        unsafe { [_mm256_setzero_ps(); 2] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; BLOCK]) -> Self::Block {
+        let from = from.as_ptr();
+        // SAFETY: see above; twice 8 floats are read of 16, alignment is not needed.
+        unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] }
+    }
+
+    #[inline(always)]
+    fn load_rest(self, from: &[f32]) -> Self::Block {
+        debug_assert!(from.len() < BLOCK);
+        let (full, rest) = match from.split_at_checked(8) {
+            Some((full, rest)) => (Some(full), rest),
+            None => (None, from),
+        };
+        // SAFETY: see above; `full` has 8 floats; of `rest` only lanes of the mask are read, as many as it has floats, at most 8:
+        // the window on the 16 masks starts at 0 or later and ends at 16 or earlier.
+        unsafe {
+            let mask = _mm256_loadu_si256(MASK.as_ptr().add(8 - rest.len() % 8).cast());
+            let rest = _mm256_maskload_ps(rest.as_ptr(), mask);
+            match full {
+                Some(full) => [_mm256_loadu_ps(full.as_ptr()), rest],
+                None => [rest, _mm256_setzero_ps()],
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Block, b: Self::Block) -> Self::Block {
+        // SAFETY: see above.
+        unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Block, b: Self::Block) -> Self::Block {
+        // SAFETY: see above.
+        unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Block, b: Self::Block, c: Self::Block) -> Self::Block {
+        // SAFETY: see above.
+        unsafe {
+            [
+                _mm256_fmadd_ps(a[0], b[0], c[0]),
+                _mm256_fmadd_ps(a[1], b[1], c[1]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn sum(self, a: Self::Block) -> f32 {
+        // SAFETY: see above.
+        unsafe { sum(_mm256_add_ps(a[0], a[1])) }
+    }
+}

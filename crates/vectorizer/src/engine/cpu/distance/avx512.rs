@@ -1,0 +1,88 @@
+//! AVX-512: a block is one register.
+#![expect(
+    unsafe_code,
+    reason = "vector instructions, behind a type that proves that the machine has them"
+)]
+
+use std::arch::x86_64::*;
+
+use super::kernel::{BLOCK, Simd};
+use super::{Score, Task};
+
+/// Proof that this machine has AVX-512F and AVX2 with FMA.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// The proof, if it is so.
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma"))
+        .then_some(Self(()))
+    }
+
+    /// Runs a task compiled with these instructions.
+    #[inline(always)]
+    pub(super) fn enter<T: Task>(self, score: impl Score, task: T) -> T::Output {
+        #[target_feature(enable = "avx512f,avx2,fma,bmi1,bmi2,popcnt,lzcnt")]
+        fn inside<T: Task>(score: impl Score, task: T) -> T::Output {
+            task.run(score)
+        }
+        // SAFETY: `self` was made by `detect`; a machine with AVX-512F has the bit instructions of Haswell.
+        unsafe { inside(score, task) }
+    }
+}
+
+// SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
+impl Simd for Avx512 {
+    type Block = __m512;
+    const REGISTERS_FOR_FOUR: bool = true;
+
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; BLOCK]) -> __m512 {
+        // SAFETY: see above; 16 floats are read of 16, alignment is not needed.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_rest(self, from: &[f32]) -> __m512 {
+        debug_assert!(from.len() < BLOCK);
+        let mask = (1u16 << (from.len() % BLOCK)) - 1;
+        // SAFETY: see above; only lanes of the mask are read, and there are no more of them than floats.
+        unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        // SAFETY: see above.
+        unsafe {
+            let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
+            super::avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(a), high))
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The kernels, once for all instruction sets.
+
+/// Floats in a block.
+pub(super) const BLOCK: usize = 16;
+/// Blocks that go into sums of their own, so that one addition need not wait for the last.
+const SUMS: usize = 4;
+
+/// What an instruction set does with a block of 16 floats. Everything is `#[inline(always)]`.
+pub(super) trait Simd: Copy {
+    /// A block in registers.
+    type Block: Copy;
+    /// Whether there are registers enough to score four rows at once.
+    const REGISTERS_FOR_FOUR: bool;
+
+    fn zero(self) -> Self::Block;
+    fn load(self, from: &[f32; BLOCK]) -> Self::Block;
+    /// Fewer than a block; the rest is zero.
+    fn load_rest(self, from: &[f32]) -> Self::Block;
+    fn add(self, a: Self::Block, b: Self::Block) -> Self::Block;
+    fn sub(self, a: Self::Block, b: Self::Block) -> Self::Block;
+    /// a * b + c, rounded once where the hardware can.
+    fn mul_add(self, a: Self::Block, b: Self::Block, c: Self::Block) -> Self::Block;
+    /// Folds the halves onto each other until one number is left.
+    fn sum(self, a: Self::Block) -> f32;
+}
+
+/// What is summed up.
+pub(super) trait Measure: Copy {
+    fn step<S: Simd>(self, simd: S, a: S::Block, b: S::Block, sum: S::Block) -> S::Block;
+    fn finish(self, sum: f32) -> f32;
+}
+
+/// The squared differences.
+#[derive(Clone, Copy)]
+pub(super) struct Squared;
+
+impl Measure for Squared {
+    #[inline(always)]
+    fn step<S: Simd>(self, simd: S, a: S::Block, b: S::Block, sum: S::Block) -> S::Block {
+        let difference = simd.sub(a, b);
+        simd.mul_add(difference, difference, sum)
+    }
+
+    #[inline(always)]
+    fn finish(self, sum: f32) -> f32 {
+        sum
+    }
+}
+
+/// Minus the products.
+#[derive(Clone, Copy)]
+pub(super) struct Dot;
+
+impl Measure for Dot {
+    #[inline(always)]
+    fn step<S: Simd>(self, simd: S, a: S::Block, b: S::Block, sum: S::Block) -> S::Block {
+        simd.mul_add(a, b, sum)
+    }
+
+    #[inline(always)]
+    fn finish(self, sum: f32) -> f32 {
+        // 0.0 - x: never minus zero.
+        0.0 - sum
+    }
+}
+
+/// The scores of `query` and each of `rows`, which are all as long as it.
+#[inline(always)]
+pub(super) fn scores<S: Simd, M: Measure, const ROWS: usize>(
+    simd: S,
+    measure: M,
+    query: &[f32],
+    rows: [&[f32]; ROWS],
+) -> [f32; ROWS] {
+    let dimension = query.len();
+    let mut rows = rows;
+    for row in &mut rows {
+        *row = &row[..dimension];
+    }
+    let mut sums = [[simd.zero(); SUMS]; ROWS];
+
+    let (query_blocks, query_rest) = query.as_chunks::<BLOCK>();
+    let (steps, single) = query_blocks.as_chunks::<SUMS>();
+    for (at, step) in steps.iter().enumerate() {
+        for i in 0..SUMS {
+            let q = simd.load(&step[i]);
+            for r in 0..ROWS {
+                let blocks = rows[r].as_chunks::<BLOCK>().0;
+                let row = simd.load(&blocks[at * SUMS + i]);
+                sums[r][i] = measure.step(simd, q, row, sums[r][i]);
+            }
+        }
+    }
+    for i in 0..SUMS {
+        // A loop of fixed length keeps the sums in registers.
+        if i < single.len() {
+            let q = simd.load(&single[i]);
+            for r in 0..ROWS {
+                let blocks = rows[r].as_chunks::<BLOCK>().0;
+                let row = simd.load(&blocks[steps.len() * SUMS + i]);
+                sums[r][i] = measure.step(simd, q, row, sums[r][i]);
+            }
+        }
+    }
+    if !query_rest.is_empty() {
+        let q = simd.load_rest(query_rest);
+        for r in 0..ROWS {
+            let row = simd.load_rest(rows[r].as_chunks::<BLOCK>().1);
+            sums[r][SUMS - 1] = measure.step(simd, q, row, sums[r][SUMS - 1]);
+        }
+    }
+
+    let mut out = [0.0; ROWS];
+    for r in 0..ROWS {
+        let [a, b, c, d] = sums[r];
+        let total = simd.add(simd.add(a, b), simd.add(c, d));
+        out[r] = measure.finish(simd.sum(total));
+    }
+    out
+}

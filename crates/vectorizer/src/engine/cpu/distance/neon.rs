@@ -1,0 +1,104 @@
+//! NEON: a block is four registers.
+#![expect(
+    unsafe_code,
+    reason = "vector instructions, behind a type that proves that the machine has them"
+)]
+
+use std::arch::aarch64::*;
+
+use super::kernel::{BLOCK, Simd};
+use super::{Score, Task};
+
+/// Proof that this machine has NEON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Neon(());
+
+impl Neon {
+    /// The proof, if it is so.
+    pub(super) fn detect() -> Option<Self> {
+        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+    }
+
+    /// Runs a task compiled with these instructions.
+    #[inline(always)]
+    pub(super) fn enter<T: Task>(self, score: impl Score, task: T) -> T::Output {
+        #[target_feature(enable = "neon")]
+        fn inside<T: Task>(score: impl Score, task: T) -> T::Output {
+            task.run(score)
+        }
+        // SAFETY: `self` was made by `detect`.
+        unsafe { inside(score, task) }
+    }
+}
+
+// SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
+impl Simd for Neon {
+    type Block = [float32x4_t; 4];
+    const REGISTERS_FOR_FOUR: bool = false;
+
+    #[inline(always)]
+    fn zero(self) -> Self::Block {
+        // SAFETY: see above.
+        unsafe { [vdupq_n_f32(0.0); 4] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; BLOCK]) -> Self::Block {
+        let from = from.as_ptr();
+        // SAFETY: see above; four times 4 floats are read of 16.
+        unsafe {
+            [
+                vld1q_f32(from),
+                vld1q_f32(from.add(4)),
+                vld1q_f32(from.add(8)),
+                vld1q_f32(from.add(12)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn load_rest(self, from: &[f32]) -> Self::Block {
+        let mut block = [0.0; BLOCK];
+        for (to, from) in block.iter_mut().zip(from) {
+            *to = *from;
+        }
+        self.load(&block)
+    }
+
+    #[inline(always)]
+    fn add(self, mut a: Self::Block, b: Self::Block) -> Self::Block {
+        for i in 0..4 {
+            // SAFETY: see above.
+            a[i] = unsafe { vaddq_f32(a[i], b[i]) };
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn sub(self, mut a: Self::Block, b: Self::Block) -> Self::Block {
+        for i in 0..4 {
+            // SAFETY: see above.
+            a[i] = unsafe { vsubq_f32(a[i], b[i]) };
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Block, b: Self::Block, mut c: Self::Block) -> Self::Block {
+        for i in 0..4 {
+            // SAFETY: see above.
+            c[i] = unsafe { vfmaq_f32(c[i], a[i], b[i]) };
+        }
+        c
+    }
+
+    #[inline(always)]
+    fn sum(self, a: Self::Block) -> f32 {
+        // SAFETY: see above.
+        unsafe {
+            let a = vaddq_f32(vaddq_f32(a[0], a[2]), vaddq_f32(a[1], a[3]));
+            let a = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+            vget_lane_f32::<0>(a) + vget_lane_f32::<1>(a)
+        }
+    }
+}

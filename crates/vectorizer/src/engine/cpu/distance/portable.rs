@@ -1,0 +1,68 @@
+//! Plain Rust that compilers turn into whatever vector instructions the target promises.
+
+use super::kernel::{BLOCK, Simd};
+
+/// Works everywhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Simd for Portable {
+    type Block = [f32; BLOCK];
+    const REGISTERS_FOR_FOUR: bool = false;
+
+    #[inline(always)]
+    fn zero(self) -> Self::Block {
+        [0.0; BLOCK]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; BLOCK]) -> Self::Block {
+        *from
+    }
+
+    #[inline(always)]
+    fn load_rest(self, from: &[f32]) -> Self::Block {
+        let mut block = [0.0; BLOCK];
+        for (to, from) in block.iter_mut().zip(from) {
+            *to = *from;
+        }
+        block
+    }
+
+    #[inline(always)]
+    fn add(self, mut a: Self::Block, b: Self::Block) -> Self::Block {
+        for i in 0..BLOCK {
+            a[i] += b[i];
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn sub(self, mut a: Self::Block, b: Self::Block) -> Self::Block {
+        for i in 0..BLOCK {
+            a[i] -= b[i];
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Block, b: Self::Block, mut c: Self::Block) -> Self::Block {
+        // Two roundings: `f32::mul_add` is a slow call where the hardware has none.
+        for i in 0..BLOCK {
+            c[i] += a[i] * b[i];
+        }
+        c
+    }
+
+    #[inline(always)]
+    fn sum(self, mut a: Self::Block) -> f32 {
+        let mut half = BLOCK / 2;
+        while half > 0 {
+            for i in 0..half {
+                a[i] += a[i + half];
+            }
+            half /= 2;
+        }
+        a[0]
+    }
+}

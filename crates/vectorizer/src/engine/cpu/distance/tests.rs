@@ -1,0 +1,131 @@
+use super::*;
+use crate::gpu::memory::Ledger;
+
+/// xorshift: the same numbers everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn integers(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| (self.next() % 33) as f32 - 16.0).collect()
+    }
+
+    fn reals(&mut self, n: usize) -> Vec<f32> {
+        (0..n)
+            .map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0)
+            .collect()
+    }
+}
+
+fn naive(scoring: Scoring, a: &[f32], b: &[f32]) -> f64 {
+    let pairs = a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    match scoring {
+        Scoring::SquaredEuclidean => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
+        Scoring::NegativeDot => 0.0 - pairs.map(|(a, b)| a * b).sum::<f64>(),
+    }
+}
+
+fn dimensions() -> impl Iterator<Item = usize> {
+    (1..=70).chain([127, 128, 129, 784, 1536])
+}
+
+fn distances() -> impl Iterator<Item = Distance> {
+    Instructions::available().into_iter().flat_map(|i| {
+        [Scoring::SquaredEuclidean, Scoring::NegativeDot].map(|s| Distance::with(i, s))
+    })
+}
+
+#[test]
+fn integers_score_exactly() {
+    let mut random = Random(1);
+    for distance in distances() {
+        for dimension in dimensions() {
+            let (a, b) = (random.integers(dimension), random.integers(dimension));
+            let score = f64::from(distance.one(&a, &b));
+            assert_eq!(
+                score,
+                naive(distance.scoring(), &a, &b),
+                "{distance:?} {dimension}"
+            );
+            assert!(distance.one(&vec![0.0; dimension], &a).is_sign_positive() || score != 0.0);
+        }
+    }
+}
+
+#[test]
+fn reals_score_within_rounding() {
+    let mut random = Random(2);
+    for distance in distances() {
+        for dimension in dimensions() {
+            let (a, b) = (random.reals(dimension), random.reals(dimension));
+            let score = f64::from(distance.one(&a, &b));
+            let error = (score - naive(distance.scoring(), &a, &b)).abs();
+            // Each of the sums of 64 terms or so rounds a few times; the terms are at most 4.
+            assert!(
+                error <= 1e-6 * dimension as f64,
+                "{distance:?} {dimension}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_form_gives_the_same_bits_and_so_does_the_mirrored_pair() {
+    let mut random = Random(3);
+    for distance in distances() {
+        for dimension in dimensions() {
+            let count = 23;
+            let values = random.reals(count * dimension);
+            let mut rows = Rows::new(dimension, Ledger::new(None)).unwrap();
+            let staged = rows.stage(&values).unwrap();
+            rows.commit(staged);
+            let query = random.reals(dimension);
+            for length in [0, 1, 3, 4, 5, 8, 23] {
+                let slots: Vec<u32> = (0..length).map(|i| i * 7 % count as u32).collect();
+                let mut out = vec![f32::NAN; slots.len()];
+                distance.many(&query, &rows, &slots, &mut out);
+                for (slot, score) in slots.iter().zip(&out) {
+                    let row = &values[*slot as usize * dimension..][..dimension];
+                    for again in [distance.one(&query, row), distance.one(row, &query)] {
+                        assert_eq!(score.to_bits(), again.to_bits(), "{distance:?} {dimension}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn instruction_sets_with_fused_multiply_add_agree_to_the_bit() {
+    let mut random = Random(4);
+    let fused: Vec<_> = Instructions::available()
+        .into_iter()
+        .filter(|i| i.name() != "portable")
+        .collect();
+    for dimension in dimensions() {
+        let (a, b) = (random.reals(dimension), random.reals(dimension));
+        for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
+            let bits: Vec<u32> = fused
+                .iter()
+                .map(|i| Distance::with(*i, scoring).one(&a, &b).to_bits())
+                .collect();
+            assert!(bits.iter().all(|b| *b == bits[0]), "{dimension} {bits:x?}");
+        }
+    }
+}
+
+#[test]
+fn the_fastest_comes_first_and_portable_is_always_there() {
+    let available = Instructions::available();
+    assert_eq!(available.last().unwrap().name(), "portable");
+    let chosen = Instructions::choose().name();
+    let wanted = std::env::var(OVERRIDE).unwrap_or_default();
+    let expected = available.iter().find(|i| i.name() == wanted);
+    assert_eq!(chosen, expected.unwrap_or(&available[0]).name());
+}

@@ -1,0 +1,337 @@
+//! Rows in memory: chunks of a power-of-two number of rows. Growing adds a chunk; no row ever moves or is held twice.
+
+use std::ops::Range;
+
+use crate::engine::MAX_SLOTS;
+use crate::engine::cpu::pages::{self, Pages};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::memory::{Label, Lease, Ledger};
+
+/// What a chunk holds at most (unless one row is larger). It bounds what a commit has to copy, and address space that is
+/// reserved and not used.
+const CHUNK_BYTES: usize = 8 << 20;
+/// A chunk that will hold less than this is not put on huge pages: it would take more than it holds.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// Memory is counted in whole pages of this size.
+const PAGE_BYTES: usize = 4096;
+const LINE_BYTES: usize = 64;
+const LINE_FLOATS: usize = LINE_BYTES / size_of::<f32>();
+/// How much of a row [`Rows::prefetch`] asks for; the hardware sees where it goes on.
+const PREFETCH_LINES: usize = 8;
+
+/// The rows of an engine.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    dimension: usize,
+    /// Floats from one row to the next.
+    stride: usize,
+    /// A chunk has 2 to this many rows.
+    chunk_bits: u32,
+    len: usize,
+    chunks: Vec<Pages<f32>>,
+    ledger: Ledger,
+    lease: Lease,
+}
+
+/// Rows that wait to be committed: new chunks, and what goes into the room left in the last one.
+#[derive(Debug)]
+pub(crate) struct StagedRows {
+    /// The number of rows these come after.
+    first: usize,
+    count: usize,
+    /// Without padding.
+    head: Vec<f32>,
+    chunks: Vec<Pages<f32>>,
+    lease: Lease,
+    _head_lease: Lease,
+}
+
+/// Rows begin at a cache line where that costs at most a thirtieth, else at 16 bytes where that does, else anywhere.
+fn stride(dimension: usize) -> usize {
+    [LINE_FLOATS, 4]
+        .map(|unit| dimension.next_multiple_of(unit))
+        .into_iter()
+        .find(|padded| (padded - dimension) * 33 <= dimension)
+        .unwrap_or(dimension)
+}
+
+impl Rows {
+    /// No rows, of `dimension` components each.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub(crate) fn new(dimension: usize, ledger: Ledger) -> Result<Self> {
+        let stride = stride(dimension);
+        let rows = (CHUNK_BYTES / (stride * size_of::<f32>()).max(1)).max(1);
+        let lease = ledger.take(Label::Rows, 0)?;
+        Ok(Self {
+            dimension,
+            stride,
+            chunk_bits: rows.ilog2(),
+            len: 0,
+            chunks: Vec::new(),
+            ledger,
+            lease,
+        })
+    }
+
+    /// Components of a row.
+    pub(crate) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How many rows are visible.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn chunk_rows(&self) -> usize {
+        1 << self.chunk_bits
+    }
+
+    /// Copies whole rows that lie end to end to where they will stay, except for those that fit into the last chunk.
+    ///
+    /// # Errors
+    /// Over the ledger's limit, no memory, or more slots than there can be.
+    pub(crate) fn stage(&self, rows: &[f32]) -> Result<StagedRows> {
+        debug_assert!(rows.len().is_multiple_of(self.dimension), "ragged rows");
+        let count = rows.len() / self.dimension;
+        let total = self.len + count;
+        if total > MAX_SLOTS {
+            return Err(VectorizerError::TooManyVectors {
+                max: MAX_SLOTS,
+                requested: total,
+            });
+        }
+        let wanted = (total * self.stride * size_of::<f32>()).next_multiple_of(PAGE_BYTES) as u64;
+        let lease = self
+            .ledger
+            .take(Label::Rows, wanted.saturating_sub(self.lease.bytes()))?;
+
+        let room = (self.chunks.len() << self.chunk_bits) - self.len;
+        let (head, rest) = rows.split_at(room.min(count) * self.dimension);
+        let head_lease = self.ledger.take(Label::Pool, size_of_val(head) as u64)?;
+
+        let mut chunks = Vec::new();
+        for part in rest.chunks(self.chunk_rows() * self.dimension) {
+            let mut chunk = Pages::zeroed(self.chunk_rows() * self.stride)?;
+            if size_of_val(part) >= HUGE_PAGE_BYTES || !self.chunks.is_empty() {
+                chunk.advise_huge();
+            }
+            self.copy(part, &mut chunk);
+            chunks.push(chunk);
+        }
+        Ok(StagedRows {
+            first: self.len,
+            count,
+            head: head.to_vec(),
+            chunks,
+            lease,
+            _head_lease: head_lease,
+        })
+    }
+
+    /// Makes staged rows visible: copies at most a chunk. Nothing else may have been committed since they were staged.
+    pub(crate) fn commit(&mut self, staged: StagedRows) {
+        debug_assert_eq!(staged.first, self.len, "another commit came between");
+        if let Some(mut chunk) = self.chunks.pop() {
+            let start = (self.len - (self.chunks.len() << self.chunk_bits)) * self.stride;
+            self.copy(&staged.head, &mut chunk[start..]);
+            self.chunks.push(chunk);
+        }
+        self.chunks.extend(staged.chunks);
+        self.len += staged.count;
+        self.lease.absorb(staged.lease);
+        let used = self.len * self.dimension * size_of::<f32>();
+        self.lease.set_used(used as u64);
+    }
+
+    /// Spreads rows that lie end to end to where rows lie in a chunk.
+    fn copy(&self, rows: &[f32], to: &mut [f32]) {
+        if self.stride == self.dimension {
+            to[..rows.len()].copy_from_slice(rows);
+            return;
+        }
+        let rows = rows.chunks_exact(self.dimension);
+        for (row, to) in rows.zip(to.chunks_mut(self.stride)) {
+            to[..self.dimension].copy_from_slice(row);
+        }
+    }
+
+    /// The components of row `slot`, which is below [`Self::len`].
+    #[inline(always)]
+    pub(crate) fn row(&self, slot: u32) -> &[f32] {
+        let slot = slot as usize;
+        let chunk = &self.chunks[slot >> self.chunk_bits];
+        let place = slot & ((1 << self.chunk_bits) - 1);
+        &chunk[place * self.stride..][..self.dimension]
+    }
+
+    /// Asks for the beginning of row `slot`, so that it is near when it is read soon.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        let row = self.row(slot);
+        for line in row.chunks(LINE_FLOATS).take(PREFETCH_LINES) {
+            pages::prefetch(line);
+        }
+    }
+
+    /// Runs of at most `most` rows that lie in one chunk, covering `slots` in order: the first slot of each, and its rows at
+    /// distances of [`Self::stride`]; after the last row of a run there may be no padding.
+    pub(crate) fn runs(
+        &self,
+        slots: Range<u32>,
+        most: usize,
+    ) -> impl Iterator<Item = Run<'_>> + Clone {
+        let mut next = slots.start as usize;
+        let end = slots.end as usize;
+        std::iter::from_fn(move || {
+            (next < end).then(|| {
+                let first = next;
+                let place = first & (self.chunk_rows() - 1);
+                let count = (end - first)
+                    .min(self.chunk_rows() - place)
+                    .min(most.max(1));
+                next += count;
+                let values = (count - 1) * self.stride + self.dimension;
+                Run {
+                    first,
+                    count,
+                    rows: &self.chunks[first >> self.chunk_bits][place * self.stride..][..values],
+                }
+            })
+        })
+    }
+
+    /// Floats from one row of a run to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+}
+
+/// Rows that lie one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    /// The slot of the first.
+    pub(crate) first: usize,
+    /// How many.
+    pub(crate) count: usize,
+    /// Their components, [`Rows::stride`] apart.
+    pub(crate) rows: &'a [f32],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(slot: usize, i: usize) -> f32 {
+        (slot * 31 + i) as f32
+    }
+
+    fn make(dimension: usize, slots: Range<usize>) -> Vec<f32> {
+        slots
+            .flat_map(|s| (0..dimension).map(move |i| value(s, i)))
+            .collect()
+    }
+
+    #[test]
+    fn rows_stay_what_they_were_however_they_came() {
+        for dimension in [1, 2, 3, 5, 7, 15, 16, 17, 127, 784, 1536, 65_536] {
+            let mut rows = Rows::new(dimension, Ledger::new(None)).unwrap();
+            let chunk = rows.chunk_rows();
+            let sizes = [0, 1, 2, 31, chunk - 1, 1, chunk, 2 * chunk + 3, 5];
+            for size in sizes.map(|size| size.min((4 << 20) / dimension + 3)) {
+                let first = rows.len();
+                let staged = rows.stage(&make(dimension, first..first + size)).unwrap();
+                assert_eq!(rows.len(), first, "staged rows are not visible");
+                rows.commit(staged);
+                assert_eq!(rows.len(), first + size);
+            }
+            for slot in 0..rows.len() {
+                let row = rows.row(slot as u32);
+                assert_eq!(row.len(), dimension);
+                for i in [0, dimension / 2, dimension - 1] {
+                    assert_eq!(row[i], value(slot, i), "dimension {dimension}, row {slot}");
+                }
+            }
+            let end = rows.len() as u32;
+            for (from, most) in [(0, 7), (1, 1000), (end / 2, usize::MAX), (end, 3)] {
+                let mut next = from as usize;
+                for run in rows.runs(from..end, most) {
+                    assert_eq!(run.first, next);
+                    assert!(run.count <= most);
+                    for place in 0..run.count {
+                        let row = &run.rows[place * rows.stride()..][..dimension];
+                        assert_eq!(row, rows.row((run.first + place) as u32));
+                    }
+                    next += run.count;
+                }
+                assert_eq!(next, end as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn the_ledger_says_what_is_held() {
+        for count in [1000, 10_000, 20_000] {
+            let ledger = Ledger::new(None);
+            let mut rows = Rows::new(512, ledger.clone()).unwrap();
+            let staged = rows.stage(&vec![1.0; count * 512]).unwrap();
+            rows.commit(staged);
+            let account = ledger.account(Label::Rows);
+            assert_eq!(account.used, count as u64 * 2048);
+            assert!(account.used as f64 >= 0.99 * account.taken as f64);
+            assert_eq!(account.count, 1);
+            assert_eq!(ledger.account(Label::Pool).taken, 0);
+            drop(rows);
+            assert_eq!(ledger.total().taken, 0);
+        }
+    }
+
+    #[test]
+    fn single_rows_take_no_more_than_a_batch() {
+        let ledger = Ledger::new(None);
+        let mut rows = Rows::new(128, ledger.clone()).unwrap();
+        for slot in 0..1000 {
+            let staged = rows.stage(&make(128, slot..slot + 1)).unwrap();
+            rows.commit(staged);
+        }
+        let account = ledger.account(Label::Rows);
+        assert_eq!(
+            (account.used, account.taken, account.count),
+            (512_000, 512_000, 1)
+        );
+        assert_eq!(rows.row(999), make(128, 999..1000));
+    }
+
+    #[test]
+    fn over_the_limit_nothing_changes() {
+        let ledger = Ledger::new(Some(1 << 20));
+        let mut rows = Rows::new(256, ledger.clone()).unwrap();
+        let staged = rows.stage(&make(256, 0..1000)).unwrap();
+        rows.commit(staged);
+        let before = ledger.total();
+        assert!(matches!(
+            rows.stage(&make(256, 1000..1100)),
+            Err(VectorizerError::VramLimitExceeded { .. })
+        ));
+        assert_eq!(ledger.total().taken, before.taken);
+        let dropped = rows.stage(&make(256, 1000..1005)).unwrap();
+        drop(dropped);
+        assert_eq!(ledger.total().taken, before.taken);
+        assert_eq!(rows.len(), 1000);
+    }
+
+    #[test]
+    fn padding_costs_a_thirtieth_at_most() {
+        for dimension in 1..5000 {
+            let stride = stride(dimension);
+            assert!(stride >= dimension && stride as f64 <= dimension as f64 * 1.0304);
+        }
+        assert_eq!([128, 256, 512, 784].map(stride), [128, 256, 512, 784]);
+        assert_eq!(
+            [127, 1535, 17, 63, 700].map(stride),
+            [128, 1536, 17, 64, 704]
+        );
+    }
+}
