@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
 
 use crate::error::{Result, VectorizerError};
-use crate::gpu::memory::Ledger;
+#[cfg(feature = "gpu")]
+use crate::gpu::adapters;
+pub use crate::gpu::device::{Backend, Device, DeviceInfo, DeviceKind};
+use crate::gpu::tiers::Tier;
+
+/// The environment variable [`Context::new`] reads.
+pub const DEVICE_VARIABLE: &str = "VECTORIZER_DEVICE";
 
 /// Which device to take.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// A GPU if there is one, else the CPU engine.
+    /// A GPU if there is one, else the CPU engine. Never a software adapter.
     #[default]
     Auto,
     /// A GPU, or an error.
@@ -38,27 +43,22 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// A handle on one device and the books of its memory. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Device(Arc<DeviceInner>);
-
-#[derive(Debug)]
-struct DeviceInner {
-    name: String,
-    ledger: Ledger,
-}
-
-impl Device {
-    /// The device's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// The books of its memory.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.0.ledger
+impl DeviceChoice {
+    /// What `VECTORIZER_DEVICE` asks for; `Auto` where it is not set.
+    ///
+    /// # Errors
+    /// [`VectorizerError::NoDevice`] if it is not Unicode.
+    pub fn from_environment() -> Result<Self> {
+        match std::env::var(DEVICE_VARIABLE) {
+            Ok(text) => text.parse(),
+            Err(std::env::VarError::NotPresent) => Ok(Self::Auto),
+            Err(std::env::VarError::NotUnicode(text)) => Err(VectorizerError::NoDevice {
+                wanted: text.to_string_lossy().into_owned(),
+                advice: format!(
+                    "{DEVICE_VARIABLE} takes auto, gpu, cpu, software or a part of an adapter's name"
+                ),
+            }),
+        }
     }
 }
 
@@ -69,27 +69,87 @@ pub struct Context {
     reason: String,
 }
 
-static CPU: LazyLock<Device> = LazyLock::new(|| {
-    Device(Arc::new(DeviceInner {
-        name: "CPU".to_owned(),
-        ledger: Ledger::new(None),
-    }))
-});
-
 impl Context {
+    /// The device that `VECTORIZER_DEVICE` asks for (`auto`, `gpu`, `cpu`, `software`, or a part of an adapter's
+    /// name). Without it: Metal on macOS; elsewhere a discrete, else an integrated GPU over Vulkan or DX12; else the
+    /// CPU engine, and [`Context::reason`] says why. The first call of a process asks the drivers, later ones share what it found.
+    ///
+    /// # Errors
+    /// [`VectorizerError::NoDevice`] if a device was asked for that is not there; never with `auto` or `cpu`.
+    pub fn new() -> Result<Self> {
+        Self::with_choice(&DeviceChoice::from_environment()?)
+    }
+
+    /// The device that is asked for, whatever the environment says.
+    ///
+    /// # Errors
+    /// [`VectorizerError::NoDevice`] if it is not there; [`VectorizerError::DeviceFailed`] if it cannot be opened.
+    pub fn with_choice(choice: &DeviceChoice) -> Result<Self> {
+        if *choice == DeviceChoice::Cpu {
+            return Ok(Self::cpu());
+        }
+        #[cfg(feature = "gpu")]
+        let (device, reason) = adapters::choose(choice)?;
+        #[cfg(not(feature = "gpu"))]
+        let (device, reason) = match choice {
+            DeviceChoice::Auto => (
+                Device::cpu(),
+                "this build has no GPU engine: the `gpu` feature is off".to_owned(),
+            ),
+            other => {
+                return Err(VectorizerError::NoDevice {
+                    wanted: format!("{other:?}"),
+                    advice: "this build has no GPU engine: build with the `gpu` feature".to_owned(),
+                });
+            }
+        };
+        tracing::debug!(device = device.name(), reason, "device chosen");
+        Ok(Self { device, reason })
+    }
+
     /// The CPU engine.
     #[must_use]
     pub fn cpu() -> Self {
         Self {
-            device: CPU.clone(),
+            device: Device::cpu(),
             reason: "the CPU engine was asked for".to_owned(),
         }
+    }
+
+    /// Every device of this machine, best first, the CPU engine last. Opens none of them.
+    #[must_use]
+    pub fn devices() -> Vec<DeviceInfo> {
+        #[cfg(feature = "gpu")]
+        let mut devices = adapters::list();
+        #[cfg(not(feature = "gpu"))]
+        let mut devices: Vec<DeviceInfo> = Vec::new();
+        let none_taken = !devices.iter().any(|device| device.taken);
+        devices.push(DeviceInfo::cpu(none_taken));
+        devices
     }
 
     /// A handle on the device.
     #[must_use]
     pub fn device(&self) -> Device {
         self.device.clone()
+    }
+
+    /// The device's name.
+    #[must_use]
+    pub fn device_name(&self) -> &str {
+        self.device.name()
+    }
+
+    /// How the device is driven.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.device.info().backend
+    }
+
+    /// What the device can do.
+    #[must_use]
+    pub fn tier(&self) -> &Tier {
+        self.device.tier()
     }
 
     /// Why this device.
@@ -101,6 +161,68 @@ impl Context {
 
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.device.name(), self.reason)
+        write!(f, "{}: {}", self.device, self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_read_from_words() {
+        for (text, choice) in [
+            ("", DeviceChoice::Auto),
+            ("AUTO", DeviceChoice::Auto),
+            (" gpu ", DeviceChoice::Gpu),
+            ("cpu", DeviceChoice::Cpu),
+            ("Software", DeviceChoice::Software),
+            ("H200", DeviceChoice::Named("h200".to_owned())),
+        ] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap(), choice, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_cpu_is_always_there_and_shared() {
+        let (one, other) = (
+            Context::cpu(),
+            Context::with_choice(&DeviceChoice::Cpu).unwrap(),
+        );
+        assert!(one.device().is_same(&other.device()));
+        assert_eq!(one.backend(), Backend::Cpu);
+        assert_eq!(one.tier().name(), "cpu");
+        assert_eq!(Context::devices().last().unwrap().backend, Backend::Cpu);
+    }
+
+    #[test]
+    fn auto_never_fails_and_never_takes_a_software_adapter() {
+        let context = Context::with_choice(&DeviceChoice::Auto).unwrap();
+        assert_ne!(context.device().info().kind, DeviceKind::Software);
+        assert!(!context.reason().is_empty());
+    }
+
+    #[test]
+    fn exactly_one_device_is_taken() {
+        let devices = Context::devices();
+        assert_eq!(
+            devices.iter().filter(|device| device.taken).count(),
+            1,
+            "{devices:?}"
+        );
+    }
+
+    #[test]
+    fn a_name_nobody_has_is_an_error_that_lists_who_is_there() {
+        let choice = DeviceChoice::Named("no adapter is called this".to_owned());
+        let error = Context::with_choice(&choice).unwrap_err();
+        assert!(matches!(error, VectorizerError::NoDevice { .. }), "{error}");
+    }
+
+    #[test]
+    fn handles_cross_threads() {
+        fn crosses<T: Clone + Send + Sync + 'static>() {}
+        crosses::<Context>();
+        crosses::<Device>();
     }
 }

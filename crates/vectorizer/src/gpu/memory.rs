@@ -1,5 +1,6 @@
 //! The ledger of a device's memory: every byte is taken here, under a label, within the limit, and given back on drop.
 
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -23,6 +24,23 @@ pub enum Label {
 impl Label {
     /// Every label, in the order of reports.
     pub const ALL: [Self; 4] = [Self::Rows, Self::Graph, Self::Pool, Self::Kernels];
+
+    /// The label as reports spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Graph => "graph",
+            Self::Pool => "pool",
+            Self::Kernels => "kernels",
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// The figures of one label, or of all together, in bytes.
@@ -75,6 +93,16 @@ impl Ledger {
     #[must_use]
     pub fn account(&self, label: Label) -> Account {
         self.0.lock().labels[label as usize]
+    }
+
+    /// The figures over all labels and of each, as they stand at one moment.
+    #[must_use]
+    pub fn statement(&self) -> (Account, [(Label, Account); Label::ALL.len()]) {
+        let books = self.0.lock();
+        (
+            books.total,
+            Label::ALL.map(|label| (label, books.labels[label as usize])),
+        )
     }
 
     /// Takes `bytes`, none of them used yet.

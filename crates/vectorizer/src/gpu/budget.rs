@@ -1,0 +1,93 @@
+//! How much memory there is, by the device's own account.
+
+use serde::Serialize;
+
+/// A device's own figures. They cover every program that uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// What the device recommends this process to use at most, in bytes.
+    pub recommended: u64,
+    /// What this process uses now, in bytes, where the device says.
+    pub used: Option<u64>,
+    /// Whether the device works in the host's memory.
+    pub unified: bool,
+}
+
+#[cfg(all(feature = "gpu", target_os = "macos"))]
+mod platform {
+    use objc2_metal::MTLDevice;
+
+    use super::Budget;
+
+    /// Metal's recommendedMaxWorkingSetSize and currentAllocatedSize.
+    #[expect(
+        unsafe_code,
+        reason = "the Metal device is only lent out by an unsafe function"
+    )]
+    pub(super) fn of(adapter: &wgpu::Adapter) -> Option<Budget> {
+        // SAFETY: the device is read from and neither kept nor destroyed.
+        let metal = unsafe { adapter.as_hal::<wgpu::hal::api::Metal>() }?;
+        let device = metal.raw_device();
+        Some(Budget {
+            recommended: device.recommendedMaxWorkingSetSize(),
+            used: Some(device.currentAllocatedSize() as u64),
+            unified: device.hasUnifiedMemory(),
+        })
+    }
+}
+
+#[cfg(all(feature = "gpu", not(target_os = "macos")))]
+mod platform {
+    use ash::vk;
+
+    use super::Budget;
+
+    /// Vulkan's heaps, by VK_EXT_memory_budget where the driver has it.
+    #[expect(
+        unsafe_code,
+        reason = "the Vulkan device is only lent out by an unsafe function"
+    )]
+    pub(super) fn of(adapter: &wgpu::Adapter) -> Option<Budget> {
+        // SAFETY: the device is read from and neither kept nor destroyed.
+        let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+        let capabilities = vulkan.physical_device_capabilities();
+        let instance = vulkan.shared_instance().raw_instance();
+        let physical = vulkan.raw_physical_device();
+        let known = capabilities.supports_extension(ash::ext::memory_budget::NAME);
+        let mut budget = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
+        let mut properties = vk::PhysicalDeviceMemoryProperties2::default();
+        if known {
+            properties = properties.push_next(&mut budget);
+        }
+        if capabilities.properties().api_version < vk::API_VERSION_1_1 {
+            return None;
+        }
+        // SAFETY: the physical device belongs to this instance and is at least version 1.1; the structure is chained correctly.
+        unsafe { instance.get_physical_device_memory_properties2(physical, &mut properties) };
+        let memory = properties.memory_properties;
+        let count = memory.memory_heap_count as usize;
+        let local = |index: &usize| {
+            memory.memory_heaps[*index]
+                .flags
+                .contains(vk::MemoryHeapFlags::DEVICE_LOCAL)
+        };
+        let largest = (0..count)
+            .filter(local)
+            .max_by_key(|index| memory.memory_heaps[*index].size)?;
+        Some(Budget {
+            recommended: if known {
+                budget.heap_budget[largest]
+            } else {
+                memory.memory_heaps[largest].size
+            },
+            used: known.then(|| budget.heap_usage[largest]),
+            unified: (0..count).all(|index| local(&index)),
+        })
+    }
+}
+
+/// The figures of the device behind `adapter`; `None` where the platform has none.
+#[cfg(feature = "gpu")]
+pub(crate) fn of(adapter: &wgpu::Adapter) -> Option<Budget> {
+    platform::of(adapter)
+}

@@ -1,0 +1,224 @@
+//! An opened adapter: its queue, its errors, and waits that end.
+//!
+//! wgpu reports errors beside the calls that cause them and panics where nobody listens. Here every call runs inside
+//! [`Hardware::guarded`], which listens and answers with an error of ours; what comes up outside is kept and
+//! reported by the next guarded call.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::error::{Result, VectorizerError};
+use crate::gpu::tiers::Tier;
+
+/// No wait for the device is longer than this: one submission is a fraction of a second of work.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the callbacks of a device write and everybody reads.
+#[derive(Debug, Default)]
+struct Health {
+    lost: AtomicBool,
+    failure: Mutex<Option<VectorizerError>>,
+}
+
+/// An opened adapter.
+#[derive(Debug)]
+pub(crate) struct Hardware {
+    name: String,
+    adapter: wgpu::Adapter,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    health: Arc<Health>,
+}
+
+impl Hardware {
+    /// Opens `adapter` with all its limits and the features the kernels can use.
+    pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Self> {
+        let name = adapter.get_info().name;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("vectorizer"),
+            required_features: adapter.features() & Tier::wanted_features(),
+            required_limits: adapter.limits(),
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            // Small blocks: memory we did not take is not held either.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            trace: wgpu::Trace::Off,
+        };
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
+                VectorizerError::DeviceFailed {
+                    device: name.clone(),
+                    reason: error.to_string(),
+                }
+            })?;
+        let health = Arc::new(Health::default());
+        let (listener, of) = (Arc::clone(&health), name.clone());
+        device.on_uncaptured_error(Arc::new(move |error| {
+            tracing::error!(device = of, %error, "the device reported an error");
+            listener.failure.lock().get_or_insert(translate(&of, error));
+        }));
+        let (listener, of) = (Arc::clone(&health), name.clone());
+        device.set_device_lost_callback(move |reason, message| {
+            tracing::error!(device = of, ?reason, message, "the device is lost");
+            listener.lost.store(true, Ordering::Release);
+        });
+        Ok(Self {
+            name,
+            adapter: adapter.clone(),
+            device,
+            queue,
+            health,
+        })
+    }
+
+    /// The adapter, to be asked for figures.
+    pub(crate) fn adapter(&self) -> &wgpu::Adapter {
+        &self.adapter
+    }
+
+    /// The queue. One for all threads: work runs in the order it was submitted.
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    /// Whether the device is gone for good.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.health.lost.load(Ordering::Acquire)
+    }
+
+    /// Nothing, if the device can be used.
+    ///
+    /// # Errors
+    /// The device is lost, or an error came up since the last call.
+    pub(crate) fn alive(&self) -> Result<()> {
+        if self.is_lost() {
+            return Err(self.lost());
+        }
+        self.health.failure.lock().take().map_or(Ok(()), Err)
+    }
+
+    /// Runs `work` and reports what the device complains of meanwhile, on this thread.
+    pub(crate) fn guarded<T>(&self, work: impl FnOnce(&wgpu::Device) -> Result<T>) -> Result<T> {
+        self.alive()?;
+        let scopes = [
+            wgpu::ErrorFilter::OutOfMemory,
+            wgpu::ErrorFilter::Validation,
+            wgpu::ErrorFilter::Internal,
+        ]
+        .map(|filter| self.device.push_error_scope(filter));
+        let answer = work(&self.device);
+        let mut complaint = None;
+        for scope in scopes.into_iter().rev() {
+            complaint = pollster::block_on(scope.pop()).or(complaint);
+        }
+        if self.is_lost() {
+            return Err(self.lost());
+        }
+        match complaint {
+            Some(error) => Err(translate(&self.name, error)),
+            None => answer,
+        }
+    }
+
+    /// Waits until `submission` is done, and its callbacks with it, but no longer than [`PATIENCE`].
+    ///
+    /// # Errors
+    /// The device is lost or does not answer.
+    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        if self.is_lost() {
+            return Err(self.lost());
+        }
+        let wait = wgpu::PollType::Wait {
+            submission_index: Some(submission),
+            timeout: Some(PATIENCE),
+        };
+        // wgpu panics in `poll` when the driver reports a loss; the callback says so too, but perhaps later.
+        let answer = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
+        match answer {
+            _ if self.is_lost() => Err(self.lost()),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.failed(error.to_string())),
+            Err(_) => {
+                self.health.lost.store(true, Ordering::Release);
+                Err(self.lost())
+            }
+        }
+    }
+
+    /// An error in the device's own words.
+    pub(crate) fn failed(&self, reason: impl Into<String>) -> VectorizerError {
+        VectorizerError::DeviceFailed {
+            device: self.name.clone(),
+            reason: reason.into(),
+        }
+    }
+
+    fn lost(&self) -> VectorizerError {
+        VectorizerError::DeviceLost {
+            device: self.name.clone(),
+        }
+    }
+
+    /// Gives the device up, as a driver that dies would.
+    #[cfg(test)]
+    pub(crate) fn destroy(&self) {
+        self.device.destroy();
+    }
+}
+
+fn translate(device: &str, error: wgpu::Error) -> VectorizerError {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => VectorizerError::BufferAllocationFailed,
+        other => VectorizerError::DeviceFailed {
+            device: device.to_owned(),
+            reason: other.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::testing;
+
+    #[test]
+    fn complaints_outside_a_guard_are_reported_by_the_next_one() {
+        let device = testing::fresh_device();
+        let hardware = device.hardware().unwrap();
+        let _ = hardware.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("impossible"),
+            size: 64,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        let error = hardware.guarded(|_| Ok(())).unwrap_err();
+        assert!(
+            matches!(error, VectorizerError::DeviceFailed { .. }),
+            "{error}"
+        );
+        hardware.guarded(|_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn a_lost_device_answers_every_call_with_an_error() {
+        let device = testing::fresh_device();
+        let hardware = device.hardware().unwrap();
+        let submission = hardware.queue().submit([]);
+        hardware.wait(submission.clone()).unwrap();
+        hardware.destroy();
+        let errors = [
+            hardware.wait(submission).err(),
+            hardware.guarded(|_| Ok(())).err(),
+            hardware.alive().err(),
+        ];
+        for error in errors {
+            assert!(
+                matches!(error, Some(VectorizerError::DeviceLost { .. })),
+                "{error:?}"
+            );
+        }
+    }
+}
