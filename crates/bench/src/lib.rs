@@ -1,1 +1,30 @@
-//! Data sets, ground truth and recall.
+//! What the `vectorizer` command and the project's gates share: files of vectors, ground truth, recall, made-up data.
+//!
+//! [`Matrix`] opens `.npy`, `.fvecs` and `.bvecs` files and gives their rows as `f32` a block at a time; [`truth::read`]
+//! reads the true neighbours; [`recall::recall`] says how many of them were found, and counts ties; [`Mixture`] makes
+//! data where there is none.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::float_cmp,
+        clippy::cast_possible_truncation,
+        reason = "tests compare exact values of small data"
+    )
+)]
+
+pub mod error;
+pub mod ids;
+mod mapping;
+pub mod matrix;
+pub mod npy;
+pub mod percentile;
+pub mod recall;
+pub mod synthetic;
+pub mod truth;
+mod vecs;
+
+pub use error::DataError;
+pub use ids::IdTable;
+pub use matrix::Matrix;
+pub use percentile::percentile;
+pub use synthetic::Mixture;

@@ -1,0 +1,250 @@
+//! Rows of numbers, in a file or in memory, given as `f32` a block at a time.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use half::f16;
+
+use crate::error::{DataError, Result};
+use crate::mapping::Mapping;
+use crate::npy::{Element, Table};
+use crate::{npy, vecs};
+
+/// A table of vectors: a mapped `.npy` (float32, float16, uint8, int8), `.fvecs` or `.bvecs` file, or rows in memory.
+///
+/// Nothing is held in memory but the block that is being read: a file of bytes is never there as floats as a whole.
+#[derive(Debug)]
+pub struct Matrix {
+    path: PathBuf,
+    rows: usize,
+    dimension: usize,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    File { map: Mapping, table: Table },
+    Memory(Vec<f32>),
+}
+
+/// Opens any file of the known kinds and finds the table in it.
+pub(crate) fn open(path: &Path) -> Result<(Mapping, Table)> {
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    let element = vecs::element(&extension);
+    if element.is_none() && extension != "npy" {
+        return Err(DataError::new(
+            path,
+            "is of an unknown kind: expected .npy, .fvecs, .bvecs or .ivecs",
+        ));
+    }
+    let map = Mapping::open(path)?;
+    let table = match element {
+        Some(element) => vecs::table(path, map.bytes(), element)?,
+        None => npy::table(path, map.bytes())?,
+    };
+    Ok((map, table))
+}
+
+/// The bytes of one row's numbers, whose announced length has been checked.
+pub(crate) fn row_bytes<'a>(
+    path: &Path,
+    map: &'a Mapping,
+    table: &Table,
+    row: usize,
+) -> Result<&'a [u8]> {
+    let stride = table.stride();
+    let bytes = &map.bytes()[table.offset + row * stride..][..stride];
+    let (prefix, numbers) = bytes.split_at(table.prefix);
+    match vecs::row_length(prefix) {
+        Some(length) if usize::try_from(length) != Ok(table.columns) => Err(DataError::new(
+            path,
+            format!(
+                "is broken: row {row} announces {length} components, the first row has {}",
+                table.columns
+            ),
+        )),
+        _ => Ok(numbers),
+    }
+}
+
+impl Matrix {
+    /// Opens a file of vectors. The kind is told by the extension.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable, broken, truncated, empty, of numbers of another type, or not two-dimensional.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (map, table) = open(path)?;
+        match table.element {
+            Element::F32 | Element::F16 | Element::Int(1) | Element::Uint(1) => {}
+            other => {
+                return Err(DataError::new(
+                    path,
+                    format!(
+                        "holds {other} numbers; vectors may be float32, float16, uint8 or int8"
+                    ),
+                ));
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            rows: table.rows,
+            dimension: table.columns,
+            source: Source::File { map, table },
+        })
+    }
+
+    /// Rows in memory, end to end, under a name that errors will use.
+    ///
+    /// # Errors
+    /// The numbers do not fill whole rows, or there are none.
+    pub fn from_rows(name: &str, numbers: Vec<f32>, dimension: usize) -> Result<Self> {
+        if dimension == 0 || numbers.is_empty() || !numbers.len().is_multiple_of(dimension) {
+            return Err(DataError::new(
+                Path::new(name),
+                format!(
+                    "{} numbers do not make rows of {dimension} components",
+                    numbers.len()
+                ),
+            ));
+        }
+        Ok(Self {
+            path: PathBuf::from(name),
+            rows: numbers.len() / dimension,
+            dimension,
+            source: Source::Memory(numbers),
+        })
+    }
+
+    /// Where the rows come from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many rows there are; at least one.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Numbers in a row; at least one.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// What the numbers are stored as.
+    #[must_use]
+    pub fn element(&self) -> Element {
+        match &self.source {
+            Source::File { table, .. } => table.element,
+            Source::Memory(_) => Element::F32,
+        }
+    }
+
+    /// The ranges of rows that together cover all, each of at most `bytes` bytes as `f32` (but at least one row).
+    pub fn blocks(&self, bytes: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (rows, step) = (self.rows, (bytes / (4 * self.dimension)).max(1));
+        (0..rows)
+            .step_by(step)
+            .map(move |first| first..rows.min(first + step))
+    }
+
+    /// Puts rows into `out`, end to end, in place of what was there.
+    ///
+    /// # Errors
+    /// A number is not finite, or a row of the file is broken.
+    ///
+    /// # Panics
+    /// If there are no such rows.
+    pub fn read(&self, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
+        assert!(
+            rows.end <= self.rows,
+            "rows {rows:?} of {} were asked for",
+            self.rows
+        );
+        out.clear();
+        out.reserve(rows.len() * self.dimension);
+        match &self.source {
+            Source::Memory(numbers) => {
+                out.extend_from_slice(
+                    &numbers[rows.start * self.dimension..rows.end * self.dimension],
+                );
+            }
+            Source::File { map, table } => {
+                for row in rows.clone() {
+                    let bytes = row_bytes(&self.path, map, table, row)?;
+                    widen(table.element, bytes, out);
+                }
+                map.release(
+                    table.offset + rows.start * table.stride()
+                        ..table.offset + rows.end * table.stride(),
+                );
+            }
+        }
+        match out.iter().position(|number| !number.is_finite()) {
+            None => Ok(()),
+            Some(at) => Err(DataError::new(
+                &self.path,
+                format!(
+                    "component {} of row {} is {}: vectors have to be finite",
+                    at % self.dimension,
+                    rows.start + at / self.dimension,
+                    out[at]
+                ),
+            )),
+        }
+    }
+
+    /// One row in double precision, for ground truth.
+    ///
+    /// # Errors
+    /// The row is broken.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn read_exact(&self, row: usize, out: &mut Vec<f64>) -> Result<()> {
+        out.clear();
+        match &self.source {
+            Source::Memory(numbers) => {
+                let row = &numbers[row * self.dimension..][..self.dimension];
+                out.extend(row.iter().copied().map(f64::from));
+            }
+            Source::File { map, table } => {
+                let bytes = row_bytes(&self.path, map, table, row)?;
+                match table.element {
+                    Element::F32 => each(bytes, out, |b| f64::from(f32::from_le_bytes(b))),
+                    Element::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f64()),
+                    Element::Int(_) => each(bytes, out, |[b]: [u8; 1]| f64::from(b.cast_signed())),
+                    Element::Uint(_) => each(bytes, out, |[b]: [u8; 1]| f64::from(b)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the system take back the memory of all pages of the file that were read.
+    pub fn release(&self) {
+        if let Source::File { map, .. } = &self.source {
+            map.release(0..map.bytes().len());
+        }
+    }
+}
+
+fn widen(element: Element, bytes: &[u8], out: &mut Vec<f32>) {
+    match element {
+        Element::F32 => each(bytes, out, f32::from_le_bytes),
+        Element::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f32()),
+        Element::Int(_) => each(bytes, out, |[b]: [u8; 1]| f32::from(b.cast_signed())),
+        Element::Uint(_) => each(bytes, out, |[b]: [u8; 1]| f32::from(b)),
+    }
+}
+
+fn each<const N: usize, T>(bytes: &[u8], out: &mut Vec<T>, number: impl Fn([u8; N]) -> T) {
+    let (numbers, _) = bytes.as_chunks();
+    out.extend(numbers.iter().map(|bytes| number(*bytes)));
+}
