@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::{Counters, Hits, Layout, Neighbor, Staged};
+use crate::engine::{Counters, Hits, Layout, Staged};
 use crate::error::Result;
 use crate::gpu::memory::Ledger;
 use distance::Distance;
@@ -124,21 +124,13 @@ impl CpuEngine {
     /// The `min(k, slots.len())` nearest of `slots` for each query, exactly.
     #[must_use]
     pub fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Hits {
-        let k = k.min(slots.len());
-        let queries: Vec<&[f32]> = queries.chunks_exact(self.layout.dimension).collect();
-        let mut hits = vec![Neighbor::NONE; k * queries.len()];
-        if k > 0 {
-            let jobs = queries.iter().zip(hits.chunks_mut(k)).collect();
-            self.search.work(
-                jobs,
-                || (),
-                |(), (query, to)| {
-                    let found = exact::scan(self.distance, &self.rows, query, k, slots.clone());
-                    to.copy_from_slice(&found);
-                },
-            );
-        }
-        Hits::new(k, hits)
+        let (asked, rows) = (queries.len() / self.layout.dimension, slots.len());
+        self.work.add(Counters {
+            distances: (asked * rows) as u64,
+            hops: 0,
+            bytes: (rows * self.layout.dimension * size_of::<f32>()) as u64,
+        });
+        exact::search(self.distance, &self.rows, &self.search, queries, k, slots)
     }
 
     /// The work done so far.

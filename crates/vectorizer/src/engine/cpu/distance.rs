@@ -27,7 +27,8 @@
 
 use crate::engine::Scoring;
 use crate::engine::cpu::rows::Rows;
-use kernel::{Dot, Measure, Simd, Squared};
+pub(crate) use kernel::{BLOCK, Simd};
+use kernel::{Dot, Measure, Squared};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -110,6 +111,15 @@ pub(crate) struct Distance {
 
 /// The kernels of one instruction set and one scoring, for use inside a [`Task`].
 pub(crate) trait Score: Copy {
+    /// The instructions themselves.
+    type Lanes: Simd;
+
+    /// The instructions themselves, for kernels of another kind.
+    fn lanes(self) -> Self::Lanes;
+
+    /// The squared length of a row.
+    fn squared_length(self, row: &[f32]) -> f32;
+
     /// The score of two rows of one length.
     fn one(self, a: &[f32], b: &[f32]) -> f32;
 
@@ -133,6 +143,19 @@ struct Scorer<S, M> {
 }
 
 impl<S: Simd, M: Measure> Score for Scorer<S, M> {
+    type Lanes = S;
+
+    #[inline(always)]
+    fn lanes(self) -> S {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn squared_length(self, row: &[f32]) -> f32 {
+        let [minus] = kernel::scores(self.simd, Dot, row, [row]);
+        0.0 - minus
+    }
+
     #[inline(always)]
     fn one(self, a: &[f32], b: &[f32]) -> f32 {
         let [score] = kernel::scores(self.simd, self.measure, a, [b]);
@@ -141,7 +164,7 @@ impl<S: Simd, M: Measure> Score for Scorer<S, M> {
 
     #[inline(always)]
     fn four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
-        if S::REGISTERS_FOR_FOUR {
+        if S::MANY_REGISTERS {
             kernel::scores(self.simd, self.measure, query, rows)
         } else {
             let [a, b, c, d] = rows;
@@ -154,6 +177,17 @@ impl<S: Simd, M: Measure> Score for Scorer<S, M> {
         }
     }
 }
+
+/// A bound on the relative error of a score (for Euclidean; for the dot product, relative to the product of the two lengths)
+/// and of a squared length, underflow aside.
+pub(crate) fn relative_error(dimension: usize) -> f64 {
+    // A term goes through a subtraction, which counts twice in its square, a product and at most dimension / 64 + 2 additions in its
+    // lane, then 2 additions of sums and 4 folds. The rest of 16 is slack, which also covers the second order.
+    (dimension as f64 / 32.0 + 16.0) * ROUNDING
+}
+
+/// The relative error of one rounding.
+pub(crate) const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
 
 impl Distance {
     /// With the instruction set of [`Instructions::choose`].

@@ -6,7 +6,7 @@ use crate::engine::Neighbor;
 #[derive(Debug)]
 pub(crate) struct Nearest {
     k: usize,
-    /// Up to twice k (and a little more) neighbours, cut to k when full.
+    /// Half as many again as k, and a little more, cut to k when full.
     kept: Vec<Neighbor>,
     room: usize,
     /// Orders no later than the k-th nearest so far: what does not order before it cannot be among the k nearest.
@@ -19,7 +19,7 @@ impl Nearest {
         Self {
             k,
             kept: Vec::new(),
-            room: k.saturating_mul(2).max(64),
+            room: k.saturating_add(k / 2 + 4),
             bound: if k == 0 {
                 Neighbor {
                     score: f32::NEG_INFINITY,

@@ -52,12 +52,18 @@ static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Avx2 {
     type Block = [__m256; 2];
-    const REGISTERS_FOR_FOUR: bool = false;
+    const MANY_REGISTERS: bool = false;
 
     #[inline(always)]
     fn zero(self) -> Self::Block {
         // SAFETY: see above.
         unsafe { [_mm256_setzero_ps(); 2] }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Block {
+        // SAFETY: see above.
+        unsafe { [_mm256_set1_ps(value); 2] }
     }
 
     #[inline(always)]
@@ -107,6 +113,21 @@ impl Simd for Avx2 {
                 _mm256_fmadd_ps(a[1], b[1], c[1]),
             ]
         }
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "eight bits of each mask are ever set"
+    )]
+    fn at_most(self, a: Self::Block, limit: f32) -> u16 {
+        // SAFETY: see above.
+        let masks = unsafe {
+            let limit = _mm256_set1_ps(limit);
+            a.map(|a| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(a, limit)))
+        };
+        (masks[0] | masks[1] << 8) as u16
     }
 
     #[inline(always)]

@@ -37,12 +37,18 @@ impl Avx512 {
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Avx512 {
     type Block = __m512;
-    const REGISTERS_FOR_FOUR: bool = true;
+    const MANY_REGISTERS: bool = true;
 
     #[inline(always)]
     fn zero(self) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_ps(value) }
     }
 
     #[inline(always)]
@@ -75,6 +81,12 @@ impl Simd for Avx512 {
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn at_most(self, a: __m512, limit: f32) -> u16 {
+        // SAFETY: see above.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, _mm512_set1_ps(limit)) }
     }
 
     #[inline(always)]

@@ -1,18 +1,19 @@
 //! The kernels, once for all instruction sets.
 
 /// Floats in a block.
-pub(super) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 /// Blocks that go into sums of their own, so that one addition need not wait for the last.
 const SUMS: usize = 4;
 
 /// What an instruction set does with a block of 16 floats. Everything is `#[inline(always)]`.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     /// A block in registers.
     type Block: Copy;
-    /// Whether there are registers enough to score four rows at once.
-    const REGISTERS_FOR_FOUR: bool;
+    /// Whether there are registers for 24 blocks and more: to score four rows at once, for large tiles.
+    const MANY_REGISTERS: bool;
 
     fn zero(self) -> Self::Block;
+    fn splat(self, value: f32) -> Self::Block;
     fn load(self, from: &[f32; BLOCK]) -> Self::Block;
     /// Fewer than a block; the rest is zero.
     fn load_rest(self, from: &[f32]) -> Self::Block;
@@ -20,6 +21,8 @@ pub(super) trait Simd: Copy {
     fn sub(self, a: Self::Block, b: Self::Block) -> Self::Block;
     /// a * b + c, rounded once where the hardware can.
     fn mul_add(self, a: Self::Block, b: Self::Block, c: Self::Block) -> Self::Block;
+    /// A bit for each lane of `a` that is at most `limit`; no lane is NaN.
+    fn at_most(self, a: Self::Block, limit: f32) -> u16;
     /// Folds the halves onto each other until one number is left.
     fn sum(self, a: Self::Block) -> f32;
 }

@@ -34,12 +34,18 @@ impl Neon {
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Neon {
     type Block = [float32x4_t; 4];
-    const REGISTERS_FOR_FOUR: bool = false;
+    const MANY_REGISTERS: bool = false;
 
     #[inline(always)]
     fn zero(self) -> Self::Block {
         // SAFETY: see above.
         unsafe { [vdupq_n_f32(0.0); 4] }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Block {
+        // SAFETY: see above.
+        unsafe { [vdupq_n_f32(value); 4] }
     }
 
     #[inline(always)]
@@ -90,6 +96,20 @@ impl Simd for Neon {
             c[i] = unsafe { vfmaq_f32(c[i], a[i], b[i]) };
         }
         c
+    }
+
+    #[inline(always)]
+    fn at_most(self, a: Self::Block, limit: f32) -> u16 {
+        let mut bits = 0;
+        for i in 0..4 {
+            // SAFETY: see above; four lanes are loaded of four.
+            let quarter = unsafe {
+                let lanes = vcleq_f32(a[i], vdupq_n_f32(limit));
+                vaddvq_u32(vandq_u32(lanes, vld1q_u32([1, 2, 4, 8].as_ptr())))
+            };
+            bits |= quarter << (4 * i);
+        }
+        bits as u16
     }
 
     #[inline(always)]

@@ -8,11 +8,16 @@ pub(crate) struct Portable;
 
 impl Simd for Portable {
     type Block = [f32; BLOCK];
-    const REGISTERS_FOR_FOUR: bool = false;
+    const MANY_REGISTERS: bool = false;
 
     #[inline(always)]
     fn zero(self) -> Self::Block {
         [0.0; BLOCK]
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Block {
+        [value; BLOCK]
     }
 
     #[inline(always)]
@@ -52,6 +57,15 @@ impl Simd for Portable {
             c[i] += a[i] * b[i];
         }
         c
+    }
+
+    #[inline(always)]
+    fn at_most(self, a: Self::Block, limit: f32) -> u16 {
+        let mut bits = 0;
+        for (i, a) in a.into_iter().enumerate() {
+            bits |= u16::from(a <= limit) << i;
+        }
+        bits
     }
 
     #[inline(always)]
