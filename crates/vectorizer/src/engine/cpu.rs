@@ -1,37 +1,47 @@
 //! The CPU engine: the fallback people run, and the oracle the GPU is checked against.
 //!
-//! `rows` keeps the vectors (on `pages` from the operating system), `distance` scores them, `pool` shares work among threads.
-#![allow(
-    dead_code,
-    reason = "the graph half of the engine, which uses all of this, comes next"
-)]
+//! `rows` keeps the vectors and `graph` the links (on `pages` from the operating system); `distance` scores rows; `walk` searches
+//! the graph; `link` adds slots to it, by the choice of `select`; `exact` searches all rows; `pool` shares work among threads.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::{Counters, Hits, Layout, Staged};
+use parking_lot::Mutex;
+
+use crate::engine::{
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, Staged, Walk,
+};
 use crate::error::Result;
 use crate::gpu::memory::Ledger;
 use distance::Distance;
+use graph::{Graph, StagedLinks};
+use link::LinkScratch;
 use pool::{Pool, Purpose};
 use rows::{Rows, StagedRows};
+use walk::{Beams, Descend, Descent, Ground, Scratch, Turn};
 
 mod distance;
 mod exact;
+mod graph;
+mod link;
 mod nearest;
 mod pages;
 mod pool;
 mod rows;
+mod select;
+mod walk;
 
 /// Rows and links in RAM, worked on with SIMD and threads.
 #[derive(Debug)]
 pub struct CpuEngine {
     layout: Layout,
-    ledger: Ledger,
     distance: Distance,
     rows: Rows,
+    graph: Graph,
     search: Pool,
     build: Pool,
+    /// Of walks that are over, for those to come.
+    scratch: Mutex<Vec<Scratch>>,
     work: Work,
 }
 
@@ -59,6 +69,9 @@ impl Work {
     }
 }
 
+/// Queries of a batch that a thread takes at a time.
+const TURN: usize = 32;
+
 impl CpuEngine {
     /// An engine without rows. `threads` is how many work on a batch of queries or on linking, the caller's among them; 0 is one
     /// for each core. Memory is taken from `ledger`.
@@ -73,70 +86,12 @@ impl CpuEngine {
             layout,
             distance: Distance::new(layout.scoring),
             rows: Rows::new(layout.dimension, ledger.clone())?,
-            ledger,
+            graph: Graph::new(layout, ledger)?,
             search: Pool::new(threads, Purpose::Search),
             build: Pool::new(threads, Purpose::Build),
+            scratch: Mutex::default(),
             work: Work::default(),
         })
-    }
-
-    /// What this engine was made for.
-    #[must_use]
-    pub fn layout(&self) -> Layout {
-        self.layout
-    }
-
-    /// Rows that are visible.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether no row is visible.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Copies rows to where they will stay.
-    ///
-    /// # Errors
-    /// The ledger's, or no memory.
-    pub fn stage_rows(&self, rows: &[f32]) -> Result<Staged> {
-        Ok(Staged(Box::new(self.rows.stage(rows)?)))
-    }
-
-    /// Makes staged rows visible.
-    pub fn commit_rows(&mut self, staged: Staged) {
-        match staged.0.downcast::<StagedRows>() {
-            Ok(rows) => self.rows.commit(*rows),
-            Err(_) => debug_assert!(false, "these are no rows staged by a CPU engine"),
-        }
-    }
-
-    /// Copies rows `slots` to `out`, one after the other.
-    pub fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) {
-        for (slot, to) in slots.zip(out.chunks_exact_mut(self.layout.dimension)) {
-            to.copy_from_slice(self.rows.row(slot));
-        }
-    }
-
-    /// The `min(k, slots.len())` nearest of `slots` for each query, exactly.
-    #[must_use]
-    pub fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Hits {
-        let (asked, rows) = (queries.len() / self.layout.dimension, slots.len());
-        self.work.add(Counters {
-            distances: (asked * rows) as u64,
-            hops: 0,
-            bytes: (rows * self.layout.dimension * size_of::<f32>()) as u64,
-        });
-        exact::search(self.distance, &self.rows, &self.search, queries, k, slots)
-    }
-
-    /// The work done so far.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.work.read()
     }
 
     /// The instruction set in use, by the name it has in `VECTORIZER_SIMD`.
@@ -144,4 +99,191 @@ impl CpuEngine {
     pub fn instructions(&self) -> &'static str {
         self.distance.instructions().name()
     }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground {
+            graph: &self.graph,
+            rows: &self.rows,
+        }
+    }
+
+    /// Work with a scratch that was used before, if there is one.
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
+        let mut scratch = self.scratch.lock().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        self.count(&mut scratch.done);
+        self.scratch.lock().push(scratch);
+        result
+    }
+
+    /// Shares `turns` among the threads that build.
+    fn build<T: Send>(&self, turns: Vec<T>, job: impl Fn(&mut LinkScratch, T) + Sync) {
+        self.build
+            .work(turns, LinkScratch::default, |scratch, turn| {
+                job(scratch, turn);
+                self.count(&mut scratch.take_done());
+            });
+    }
+
+    /// Adds up what was done, with the bytes it had to read.
+    fn count(&self, done: &mut Counters) {
+        let done = std::mem::take(done);
+        let (row, links) = (self.layout.dimension, self.layout.degree(0));
+        let values = done.distances * row as u64 + done.hops * links as u64;
+        self.work.add(Counters {
+            bytes: values * size_of::<f32>() as u64,
+            ..done
+        });
+    }
+
+    fn walk_batch(&self, queries: &[f32], walk: &Walk, hits: &mut [Neighbor], k: usize) {
+        let none = Descent::NONE;
+        let mut turns: Vec<Turn<'_>> = queries
+            .chunks_exact(self.layout.dimension)
+            .zip(hits.chunks_mut(k))
+            .map(|(query, to)| Turn {
+                query,
+                descent: none,
+                to,
+            })
+            .collect();
+        let ground = self.ground();
+        let share = turns
+            .len()
+            .div_ceil(8 * self.search.threads())
+            .clamp(1, TURN);
+        self.search.work(
+            turns.chunks_mut(share).collect(),
+            || (),
+            |(), turns| {
+                self.with_scratch(|scratch| {
+                    let done = &mut scratch.done;
+                    self.distance.run(Descend {
+                        ground,
+                        walk,
+                        turns,
+                        done,
+                    });
+                });
+            },
+        );
+        // Walks that begin alike read the same rows: one after the other, they find them in the cache.
+        turns.sort_by_key(|turn| turn.descent.path);
+        self.search.work(
+            turns.chunks_mut(share).collect(),
+            || (),
+            |(), turns| {
+                self.with_scratch(|scratch| {
+                    self.distance.run(Beams {
+                        ground,
+                        walk,
+                        turns,
+                        scratch,
+                    });
+                });
+            },
+        );
+    }
 }
+
+impl Engine for CpuEngine {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn stage_rows(&self, rows: &[f32]) -> Result<Staged> {
+        Ok(Staged(Box::new(self.rows.stage(rows)?)))
+    }
+
+    fn commit_rows(&mut self, staged: Staged) {
+        match staged.0.downcast::<StagedRows>() {
+            Ok(rows) => self.rows.commit(*rows),
+            Err(_) => debug_assert!(false, "these are no rows staged by a CPU engine"),
+        }
+    }
+
+    fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()> {
+        for (slot, to) in slots.zip(out.chunks_exact_mut(self.layout.dimension)) {
+            to.copy_from_slice(self.rows.row(slot));
+        }
+        Ok(())
+    }
+
+    fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Result<Hits> {
+        let (asked, rows) = (queries.len() / self.layout.dimension, slots.len());
+        self.work.add(Counters {
+            distances: (asked * rows) as u64,
+            hops: 0,
+            bytes: (rows * self.layout.dimension * size_of::<f32>()) as u64,
+        });
+        let (rows, pool) = (&self.rows, &self.search);
+        Ok(exact::search(self.distance, rows, pool, queries, k, slots))
+    }
+
+    fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits> {
+        let k = walk.k.min(self.graph.len());
+        let count = queries.len() / self.layout.dimension;
+        let mut hits = vec![Neighbor::NONE; k * count];
+        if k > 0 && count == 1 {
+            self.with_scratch(|scratch| {
+                let turns = &mut [Turn {
+                    query: queries,
+                    descent: Descent::NONE,
+                    to: &mut hits,
+                }];
+                let ground = self.ground();
+                self.distance.run(Descend {
+                    ground,
+                    walk,
+                    turns,
+                    done: &mut scratch.done,
+                });
+                self.distance.run(Beams {
+                    ground,
+                    walk,
+                    turns,
+                    scratch,
+                });
+            });
+        } else if k > 0 {
+            self.walk_batch(queries, walk, &mut hits, k);
+        }
+        Ok(Hits::new(k, hits))
+    }
+
+    fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {
+        Ok(Staged(Box::new(link::stage(self, batch)?)))
+    }
+
+    fn commit_links(&mut self, staged: Staged) -> Result<()> {
+        match staged.0.downcast::<StagedLinks>() {
+            Ok(links) => self.graph.commit(*links),
+            Err(_) => debug_assert!(false, "these are no links staged by a CPU engine"),
+        }
+        Ok(())
+    }
+
+    fn links(&self, level: usize) -> Result<LevelLinks> {
+        Ok(self.graph.links(level))
+    }
+
+    fn attach(&mut self, attachments: &[Attachment]) -> Result<()> {
+        self.graph.attach(attachments);
+        Ok(())
+    }
+
+    fn clear_links(&mut self) -> Result<()> {
+        self.graph.clear()
+    }
+
+    fn counters(&self) -> Counters {
+        self.work.read()
+    }
+}
+
+#[cfg(test)]
+mod tests;

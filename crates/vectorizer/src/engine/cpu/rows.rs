@@ -75,6 +75,17 @@ impl Rows {
         })
     }
 
+    /// Rows of the same dimension on the same ledger: `rows`, which lie end to end.
+    ///
+    /// # Errors
+    /// As [`Self::stage`].
+    pub(crate) fn of_same_kind(&self, rows: &[f32]) -> Result<Self> {
+        let mut own = Self::new(self.dimension, self.ledger.clone())?;
+        let staged = own.stage(rows)?;
+        own.commit(staged);
+        Ok(own)
+    }
+
     /// Components of a row.
     pub(crate) fn dimension(&self) -> usize {
         self.dimension
