@@ -21,6 +21,8 @@ use crate::error::Result;
 use crate::models::DistanceMetric;
 
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 
 /// The slot that is none: fills the unused places of a row of links and of hits.
 pub const NO_SLOT: u32 = u32::MAX;

@@ -21,5 +21,7 @@ pub(crate) mod adapters;
 pub(crate) mod buffer;
 #[cfg(feature = "gpu")]
 pub(crate) mod hardware;
+#[cfg(feature = "gpu")]
+pub(crate) mod programs;
 #[cfg(all(test, feature = "gpu"))]
 pub(crate) mod testing;

@@ -12,4 +12,6 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod gpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod kernels;
 pub mod models;

@@ -24,7 +24,7 @@ impl DeviceBuffer {
     }
 
     /// States how many of them hold data.
-    pub(crate) fn set_used(&mut self, used: u64) {
+    pub(crate) fn set_used(&self, used: u64) {
         self.lease.set_used(used);
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::error::{Result, VectorizerError};
+use crate::gpu::programs::Programs;
 use crate::gpu::tiers::Tier;
 
 /// No wait for the device is longer than this: one submission is a fraction of a second of work.
@@ -31,6 +32,7 @@ pub(crate) struct Hardware {
     adapter: wgpu::Adapter,
     device: wgpu::Device,
     queue: wgpu::Queue,
+    programs: Programs,
     health: Arc<Health>,
 }
 
@@ -70,6 +72,7 @@ impl Hardware {
             adapter: adapter.clone(),
             device,
             queue,
+            programs: Programs::default(),
             health,
         })
     }
@@ -82,6 +85,16 @@ impl Hardware {
     /// The queue. One for all threads: work runs in the order it was submitted.
     pub(crate) fn queue(&self) -> &wgpu::Queue {
         &self.queue
+    }
+
+    /// The compiled kernels.
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// Looks after finished work without waiting: its callbacks run.
+    pub(crate) fn tend(&self) -> Result<()> {
+        self.poll(wgpu::PollType::Poll)
     }
 
     /// Whether the device is gone for good.
@@ -114,11 +127,13 @@ impl Hardware {
         for scope in scopes.into_iter().rev() {
             complaint = pollster::block_on(scope.pop()).or(complaint);
         }
-        if self.is_lost() {
-            return Err(self.lost());
+        if complaint.is_some() {
+            // A lost device complains of every call; whether that is why, its callback says.
+            self.tend()?;
         }
         match complaint {
             Some(error) => Err(translate(&self.name, error)),
+            None if self.is_lost() => Err(self.lost()),
             None => answer,
         }
     }
@@ -128,15 +143,18 @@ impl Hardware {
     /// # Errors
     /// The device is lost or does not answer.
     pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        self.poll(wgpu::PollType::Wait {
+            submission_index: Some(submission),
+            timeout: Some(PATIENCE),
+        })
+    }
+
+    fn poll(&self, how: wgpu::PollType) -> Result<()> {
         if self.is_lost() {
             return Err(self.lost());
         }
-        let wait = wgpu::PollType::Wait {
-            submission_index: Some(submission),
-            timeout: Some(PATIENCE),
-        };
         // wgpu panics in `poll` when the driver reports a loss; the callback says so too, but perhaps later.
-        let answer = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
+        let answer = catch_unwind(AssertUnwindSafe(|| self.device.poll(how)));
         match answer {
             _ if self.is_lost() => Err(self.lost()),
             Ok(Ok(_)) => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -126,7 +127,7 @@ impl Ledger {
             ledger: self.clone(),
             label,
             bytes,
-            used: 0,
+            used: AtomicU64::new(0),
         })
     }
 }
@@ -137,7 +138,8 @@ pub struct Lease {
     ledger: Ledger,
     label: Label,
     bytes: u64,
-    used: u64,
+    /// Only written under the lock of the books.
+    used: AtomicU64,
 }
 
 impl Lease {
@@ -151,20 +153,19 @@ impl Lease {
     pub fn absorb(&mut self, mut other: Self) {
         debug_assert_eq!(self.label, other.label, "leases of one label");
         self.bytes += std::mem::take(&mut other.bytes);
-        self.used += std::mem::take(&mut other.used);
+        *self.used.get_mut() += std::mem::take(other.used.get_mut());
         // Dropping `other` takes the allocation off the books, and no bytes.
     }
 
     /// States how many of them hold data.
-    pub fn set_used(&mut self, used: u64) {
+    pub fn set_used(&self, used: u64) {
         debug_assert!(used <= self.bytes, "more used than taken");
         let mut books = self.ledger.0.lock();
+        let before = self.used.swap(used, Ordering::Relaxed);
         let Books { total, labels, .. } = &mut *books;
         for account in [total, &mut labels[self.label as usize]] {
-            account.used = account.used - self.used + used;
+            account.used = account.used - before + used;
         }
-        drop(books);
-        self.used = used;
     }
 }
 
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn a_lease_is_counted_while_it_lives() {
         let ledger = Ledger::new(None);
-        let mut rows = ledger.take(Label::Rows, 100).unwrap();
+        let rows = ledger.take(Label::Rows, 100).unwrap();
         rows.set_used(60);
         let pool = ledger.take(Label::Pool, 50).unwrap();
         assert_eq!(

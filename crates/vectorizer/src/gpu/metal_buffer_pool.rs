@@ -195,7 +195,7 @@ impl MetalBufferPool {
     pub(crate) fn lend(&self, purpose: Purpose, name: &str, bytes: u64) -> Result<PooledBuffer> {
         let class = class(bytes);
         let shelf = self.device.shelf();
-        let mut buffer = match shelf.take(purpose, class) {
+        let buffer = match shelf.take(purpose, class) {
             Some(buffer) => buffer,
             None => {
                 let fresh = self
@@ -247,7 +247,7 @@ impl std::ops::Deref for PooledBuffer {
 #[cfg(feature = "gpu")]
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
-        if let Some(mut buffer) = self.buffer.take() {
+        if let Some(buffer) = self.buffer.take() {
             buffer.set_used(0);
             drop(self.shelf.put(self.purpose, buffer, self.reusable));
         }

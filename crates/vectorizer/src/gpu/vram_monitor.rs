@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_later_monitor_sees_earlier_allocations() {
         let device = Context::cpu().device();
-        let mut lease = device.ledger().take(Label::Rows, 4_096).unwrap();
+        let lease = device.ledger().take(Label::Rows, 4_096).unwrap();
         lease.set_used(4_000);
         let monitor = VramMonitor::new(device);
         let stats = monitor.get_vram_stats();

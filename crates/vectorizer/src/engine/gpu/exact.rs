@@ -1,0 +1,439 @@
+//! Exact search: which kernels run, over which rows, in which portions.
+//!
+//! Rows are cut into slabs, one workgroup for each slab and query (or tile of 128 queries). A workgroup keeps the nearest of
+//! its slab; then the slabs' lists are merged, scored again where tiles summed in another order, and ordered. Each chunk of rows
+//! has dispatches of its own, so that there may be more chunks than a kernel can see.
+
+use std::ops::Range;
+
+use crate::engine::gpu::GpuEngine;
+use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
+use crate::engine::gpu::rows::{Stretch, small};
+use crate::engine::gpu::transfer::upload_rows;
+use crate::engine::{Hits, Neighbor};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::device::DeviceKind;
+use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
+use crate::kernels::exact::{
+    ANSWER, AnswerParams, MERGE, MergeParams, RESCORE, RescoreParams, SCAN, SCORES, ScoresParams,
+    SlabParams, TILE, TILE_QUERIES, constants,
+};
+use crate::kernels::{Kernel, Specialised};
+
+/// Up to this many queries, reading the rows once for each costs less than computing tiles that are nearly empty.
+const FEW: usize = 8;
+/// Queries of a portion.
+const PORTION: usize = 2_048;
+/// The most bytes of a portion's queries and of its candidates.
+const QUERY_BYTES: usize = 32 << 20;
+const CANDIDATE_BYTES: usize = 128 << 20;
+/// Workgroups that keep the largest devices busy.
+const BUSY: usize = 1_024;
+/// The longest list of candidates that is sorted in workgroup memory.
+const LONGEST: usize = 512;
+/// Candidates kept beyond k where they are scored again: tiles sum in another order, which may swap neighbours at the end.
+const MARGIN: usize = 6;
+/// Scores that are read back at a time where answers are long.
+const SCORES_AT_ONCE: usize = 4 << 20;
+
+/// How a search is cut up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    /// Whether queries are taken in tiles.
+    tiles: bool,
+    /// Places in a list of candidates.
+    capacity: u32,
+    /// Rows of a slab.
+    slab_rows: u32,
+    /// Slabs over all stretches.
+    slabs: u32,
+}
+
+impl Plan {
+    /// For `queries` queries against `stretches`; `None` where k is too long for the kernels.
+    fn new(queries: usize, k: usize, stretches: &[Stretch]) -> Option<Self> {
+        let tiles = queries > FEW;
+        let keep = if tiles { k + MARGIN } else { k };
+        let capacity = 2 * keep.next_power_of_two().max(16);
+        if capacity > LONGEST {
+            return None;
+        }
+        let rows: usize = stretches.iter().map(|stretch| stretch.rows as usize).sum();
+        let groups = if tiles {
+            queries.div_ceil(TILE_QUERIES as usize)
+        } else {
+            queries
+        };
+        let lists = if tiles {
+            groups * TILE_QUERIES as usize
+        } else {
+            groups
+        };
+        let affordable = CANDIDATE_BYTES / (lists * capacity * 8);
+        let wanted = (BUSY / groups).min(affordable).max(1);
+        // Not so short that beginning and merging outweigh the scan.
+        let slab_rows = rows.div_ceil(wanted).max(256).next_multiple_of(64);
+        let slabs: usize = stretches
+            .iter()
+            .map(|stretch| (stretch.rows as usize).div_ceil(slab_rows))
+            .sum();
+        Some(Self {
+            tiles,
+            capacity: small(capacity),
+            slab_rows: small(slab_rows),
+            slabs: small(slabs),
+        })
+    }
+}
+
+/// A portion whose kernels have been submitted.
+struct UnderWay {
+    staging: PooledBuffer,
+    submissions: Vec<wgpu::SubmissionIndex>,
+    queries: usize,
+    epoch: u32,
+}
+
+impl GpuEngine {
+    /// The `min(k, slots.len())` nearest of `slots` for each query.
+    pub(super) fn exact_search(
+        &self,
+        queries: &[f32],
+        k: usize,
+        slots: Range<u32>,
+    ) -> Result<Hits> {
+        let stretches = self.rows.stretches(slots);
+        let rows: usize = stretches.iter().map(|stretch| stretch.rows as usize).sum();
+        let k = k.min(rows);
+        let dimension = self.layout.dimension;
+        let count = queries.len() / dimension;
+        if k == 0 || count == 0 {
+            return Ok(Hits::new(k, Vec::new()));
+        }
+        self.work.searched(count * rows, dimension);
+        let portion = PORTION
+            .min(QUERY_BYTES / (dimension.div_ceil(4) * 16))
+            .min(self.affordable_queries(rows));
+        if Plan::new(portion.min(count), k, &stretches).is_none() {
+            return self.exact_long(queries, k, &stretches);
+        }
+        let mut found = Vec::with_capacity(count * k);
+        let mut before: Option<UnderWay> = None;
+        for portion in queries.chunks(portion * dimension) {
+            let now = self.begin_portion(portion, k, &stretches)?;
+            // One portion computes while the next is uploaded.
+            if let Some(before) = before.replace(now) {
+                self.finish_portion(before, k, &mut found)?;
+            }
+        }
+        if let Some(last) = before {
+            self.finish_portion(last, k, &mut found)?;
+        }
+        Ok(Hits::new(k, found))
+    }
+
+    /// Products and sums that the device does in about a tenth of a second, by a cautious guess.
+    fn pace(&self) -> u64 {
+        match self.device.info().kind {
+            DeviceKind::Discrete => 100_000_000_000,
+            DeviceKind::Software | DeviceKind::Cpu => 2_000_000_000,
+            DeviceKind::Integrated | DeviceKind::Virtual | DeviceKind::Unknown => 30_000_000_000,
+        }
+    }
+
+    /// How many queries make a portion of a few dispatches; a multiple of the tile, so that no tile is half empty.
+    fn affordable_queries(&self, rows: usize) -> usize {
+        let tile = TILE_QUERIES as usize;
+        let each = rows as u64 * self.layout.dimension as u64;
+        let queries = usize::try_from(4 * self.pace() / each.max(1)).unwrap_or(usize::MAX);
+        (queries / tile * tile).max(tile)
+    }
+
+    fn specialised(&self, kernel: &'static Kernel, capacity: u32) -> Specialised {
+        let rows = self.rows.chunk_shape();
+        Specialised {
+            kernel,
+            rows,
+            scoring: self.layout.scoring,
+            subgroups: self.teams_exchange(),
+            constants: constants(kernel, rows.parts, capacity, self.tile_depth()),
+        }
+    }
+
+    fn begin_portion(&self, queries: &[f32], k: usize, stretches: &[Stretch]) -> Result<UnderWay> {
+        let hardware = hardware(&self.device)?;
+        let dimension = self.layout.dimension;
+        let parts = self.rows.chunk_shape().parts;
+        let count = queries.len() / dimension;
+        let Some(plan) = Plan::new(count, k, stretches) else {
+            return Err(hardware.failed("k is too large for the exact kernels"));
+        };
+        let keep = plan.capacity / 2;
+        let width = 2 * small(k) + 1;
+        let slab_kernel = if plan.tiles { &TILE } else { &SCAN };
+        let slab_kernel = hardware.program(&self.specialised(slab_kernel, plan.capacity))?;
+        let merge = hardware.program(&self.specialised(&MERGE, plan.capacity))?;
+        let rescore = hardware.program(&self.specialised(&RESCORE, plan.capacity))?;
+        let answer = hardware.program(&self.specialised(&ANSWER, plan.capacity))?;
+
+        let pool = MetalBufferPool::new(self.device.clone());
+        let bytes = |words: usize| words as u64 * 4;
+        let asked = pool.lend(
+            Purpose::Storage,
+            "queries",
+            bytes(count * parts as usize * 4),
+        )?;
+        let lists = count * plan.slabs as usize * plan.capacity as usize;
+        let candidates = pool.lend(Purpose::Storage, "candidates", bytes(lists * 2))?;
+        let merged = pool.lend(Purpose::Storage, "merged", bytes(count * keep as usize * 2))?;
+        let answers = bytes(count * width as usize);
+        let found = pool.lend(Purpose::Storage, "found", answers)?;
+        let staging = pool.lend(Purpose::Readback, "found, read back", answers)?;
+        upload_rows(&self.device, queries, dimension, parts, &asked, 0)?;
+
+        let epoch = self.next_epoch();
+        let all = small(count);
+        let groups = if plan.tiles {
+            all.div_ceil(TILE_QUERIES)
+        } else {
+            all
+        };
+        let slab_cost = u64::from(groups)
+            * u64::from(if plan.tiles { TILE_QUERIES } else { 1 })
+            * u64::from(plan.slab_rows)
+            * dimension as u64;
+        let at_once =
+            small(usize::try_from((self.pace() / slab_cost.max(1)).clamp(1, 32_768)).unwrap_or(1));
+        let mut submissions = Vec::new();
+        let mut recorder = Recorder::new(&self.device);
+        let mut cost = 0;
+        let mut first_slab = 0;
+        for stretch in stretches {
+            let slabs = stretch.rows.div_ceil(plan.slab_rows);
+            for first in (0..slabs).step_by(at_once as usize) {
+                let here = at_once.min(slabs - first);
+                if cost > 4 * self.pace() {
+                    submissions.push(
+                        std::mem::replace(&mut recorder, Recorder::new(&self.device)).submit()?,
+                    );
+                    cost = 0;
+                }
+                cost += slab_cost * u64::from(here);
+                let skipped = first * plan.slab_rows;
+                let params = SlabParams {
+                    queries: all,
+                    first_row: stretch.first_row + skipped,
+                    rows: (stretch.rows - skipped).min(here * plan.slab_rows),
+                    first_slot: stretch.first_slot,
+                    slab_rows: plan.slab_rows,
+                    first_slab: first_slab + first,
+                    slabs: plan.slabs,
+                };
+                recorder.dispatch(
+                    &slab_kernel,
+                    &params,
+                    &[(1, &asked), (2, &candidates)],
+                    &[&[self.rows.chunk(stretch.chunk)]],
+                    [groups, here],
+                );
+            }
+            first_slab += slabs;
+        }
+        let params = MergeParams {
+            slabs: plan.slabs,
+            first: 0,
+            queries: all,
+        };
+        recorder.dispatch(
+            &merge,
+            &params,
+            &[(1, &candidates), (2, &merged)],
+            &[],
+            grid(all),
+        );
+        if plan.tiles {
+            for stretch in stretches {
+                let params = RescoreParams {
+                    queries: all,
+                    first: 0,
+                    first_slot: stretch.first_slot,
+                    end_slot: stretch.first_slot + stretch.first_row + stretch.rows,
+                };
+                recorder.dispatch(
+                    &rescore,
+                    &params,
+                    &[(1, &asked), (2, &merged)],
+                    &[&[self.rows.chunk(stretch.chunk)]],
+                    grid(all),
+                );
+            }
+        }
+        let params = AnswerParams {
+            queries: all,
+            first: 0,
+            k: small(k),
+            epoch,
+        };
+        recorder.dispatch(
+            &answer,
+            &params,
+            &[(1, &merged), (2, &found)],
+            &[],
+            grid(all),
+        );
+        recorder.copy(&found, &staging, answers);
+        submissions.push(recorder.submit()?);
+        Ok(UnderWay {
+            staging,
+            submissions,
+            queries: count,
+            epoch,
+        })
+    }
+
+    fn finish_portion(
+        &self,
+        mut portion: UnderWay,
+        k: usize,
+        found: &mut Vec<Neighbor>,
+    ) -> Result<()> {
+        let hardware = hardware(&self.device)?;
+        let Some(last) = portion.submissions.pop() else {
+            return Ok(());
+        };
+        for submission in portion.submissions {
+            hardware
+                .wait(submission)
+                .inspect_err(|_| portion.staging.spoil())?;
+        }
+        let width = 2 * k + 1;
+        let bytes = (portion.queries * width * 4) as u64;
+        let mut signed = true;
+        read_back(&self.device, last, &mut portion.staging, bytes, |bytes| {
+            let words: &[u32] = bytemuck::cast_slice(bytes);
+            for answer in words.chunks_exact(width) {
+                signed &= answer[width - 1] == portion.epoch;
+                found.extend(answer[..width - 1].chunks_exact(2).map(|pair| Neighbor {
+                    score: f32::from_bits(pair[0]),
+                    slot: pair[1],
+                }));
+            }
+        })?;
+        if signed {
+            Ok(())
+        } else {
+            Err(VectorizerError::SearchFailed)
+        }
+    }
+
+    /// Parts of a row that a tile holds at a time: as many as leave half of the workgroup memory to other workgroups.
+    fn tile_depth(&self) -> u32 {
+        if self.device.tier().workgroup_bytes >= 32 << 10 {
+            4
+        } else {
+            2
+        }
+    }
+}
+
+/// Answers longer than the kernels keep: the device scores, the host selects.
+impl GpuEngine {
+    fn exact_long(&self, queries: &[f32], k: usize, stretches: &[Stretch]) -> Result<Hits> {
+        let dimension = self.layout.dimension;
+        let mut found = Vec::with_capacity(queries.len() / dimension * k);
+        let longest = stretches
+            .iter()
+            .map(|stretch| stretch.rows)
+            .max()
+            .unwrap_or(1);
+        let rows = (longest as usize).min(SCORES_AT_ONCE / 4);
+        let at_once = (SCORES_AT_ONCE / rows).clamp(1, 64);
+        for portion in queries.chunks(at_once * dimension) {
+            let mut lists = vec![Vec::new(); portion.len() / dimension];
+            for stretch in stretches {
+                for first in (0..stretch.rows).step_by(rows) {
+                    let block = Stretch {
+                        first_row: stretch.first_row + first,
+                        rows: small(rows).min(stretch.rows - first),
+                        ..*stretch
+                    };
+                    self.score_block(portion, block, |query, score, slot| {
+                        lists[query].push(Neighbor { score, slot });
+                    })?;
+                    for list in &mut lists {
+                        cut(list, k);
+                    }
+                }
+            }
+            for mut list in lists {
+                list.sort_unstable();
+                found.append(&mut list);
+            }
+        }
+        Ok(Hits::new(k, found))
+    }
+
+    fn score_block(
+        &self,
+        queries: &[f32],
+        block: Stretch,
+        mut take: impl FnMut(usize, f32, u32),
+    ) -> Result<()> {
+        let hardware = hardware(&self.device)?;
+        let dimension = self.layout.dimension;
+        let parts = self.rows.chunk_shape().parts;
+        let count = queries.len() / dimension;
+        let program = hardware.program(&self.specialised(&SCORES, 32))?;
+        let pool = MetalBufferPool::new(self.device.clone());
+        let asked = pool.lend(
+            Purpose::Storage,
+            "queries",
+            (count * parts as usize * 16) as u64,
+        )?;
+        let width = block.rows as usize + 1;
+        let bytes = (count * width * 4) as u64;
+        let scores = pool.lend(Purpose::Storage, "scores", bytes)?;
+        let mut staging = pool.lend(Purpose::Readback, "scores, read back", bytes)?;
+        upload_rows(&self.device, queries, dimension, parts, &asked, 0)?;
+        let params = ScoresParams {
+            queries: small(count),
+            first_row: block.first_row,
+            rows: block.rows,
+            epoch: self.next_epoch(),
+        };
+        let mut recorder = Recorder::new(&self.device);
+        recorder.dispatch(
+            &program,
+            &params,
+            &[(1, &asked), (2, &scores)],
+            &[&[self.rows.chunk(block.chunk)]],
+            [small(count), block.rows.div_ceil(32).min(1_024)],
+        );
+        recorder.copy(&scores, &staging, bytes);
+        let submission = recorder.submit()?;
+        let mut signed = true;
+        read_back(&self.device, submission, &mut staging, bytes, |bytes| {
+            let numbers: &[f32] = bytemuck::cast_slice(bytes);
+            let first = block.first_slot + block.first_row;
+            for (query, row) in numbers.chunks_exact(width).enumerate() {
+                signed &= row[width - 1].to_bits() == params.epoch;
+                for (slot, score) in (first..).zip(&row[..width - 1]) {
+                    take(query, *score, slot);
+                }
+            }
+        })?;
+        if signed {
+            Ok(())
+        } else {
+            Err(VectorizerError::SearchFailed)
+        }
+    }
+}
+
+/// Keeps the first k of a list, in no order.
+fn cut(list: &mut Vec<Neighbor>, k: usize) {
+    if list.len() > k {
+        list.select_nth_unstable(k - 1);
+        list.truncate(k);
+    }
+}

@@ -1,0 +1,182 @@
+//! The kernels: their texts, and how a text becomes the one that runs.
+//!
+//! A kernel is WGSL put together from parts: its own file, the parts it shares with others, and two parts that depend
+//! on the device and the data: how rows are reached (one binding for each chunk of them) and how threads share a score
+//! (by exchange between lanes, or through workgroup memory). What is fixed for a run is written in front as constants, so that
+//! the device's compiler sees it. Bind group 0 is the kernel's own, with its parameters at binding 0; group 1 holds the
+//! chunks of rows; group 2 the links.
+
+use std::fmt::Write;
+use std::hash::{Hash, Hasher};
+
+use crate::engine::Scoring;
+
+/// Declares parameters of kernels: structs of u32, with the names of their fields.
+macro_rules! params {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident),* })*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+        pub(crate) struct $name {
+            $(pub(crate) $field: u32),*
+        }
+
+        impl $name {
+            /// The fields, in order.
+            pub(crate) const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+        }
+    )*};
+}
+pub(crate) use params;
+
+pub(crate) mod exact;
+#[cfg(test)]
+mod tests;
+
+/// A piece of a kernel's text.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// A file.
+    Text(&'static str),
+    /// `row_part(slot, part)`, for as many chunks as there are.
+    Rows,
+    /// `Place`, `thread_of` and `team_sum`.
+    Team,
+}
+
+/// The order of neighbours.
+pub(crate) const ORDER: Part = Part::Text(include_str!("kernels/order.wgsl"));
+/// The score of two rows.
+pub(crate) const SCORE: Part = Part::Text(include_str!("kernels/score.wgsl"));
+/// One row against many.
+pub(crate) const QUERY: Part = Part::Text(include_str!("kernels/query.wgsl"));
+/// Queries from outside.
+pub(crate) const QUERY_EXTERNAL: Part = Part::Text(include_str!("kernels/query_external.wgsl"));
+
+/// A kernel: the name of its entry point, and its text in parts.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    /// The entry point, and the label under which the device's tools show it. No two kernels share one.
+    pub(crate) entry: &'static str,
+    /// The fields of its parameters, all of them u32; the text says the same, and a test compares.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only the test that compares reads it")
+    )]
+    pub(crate) params: &'static [&'static str],
+    /// The text, in order.
+    pub(crate) parts: &'static [Part],
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.entry == other.entry
+    }
+}
+
+impl Eq for Kernel {}
+
+impl Hash for Kernel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.entry.hash(state);
+    }
+}
+
+/// What a constant of a kernel is set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Constant {
+    /// A number.
+    Number(u32),
+    /// Yes or no.
+    Flag(bool),
+}
+
+/// How the rows a kernel sees lie in buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RowsShape {
+    /// vec4 in a row.
+    pub(crate) parts: u32,
+    /// Buffers.
+    pub(crate) chunks: u32,
+    /// A buffer holds two to the power of this many rows.
+    pub(crate) chunk_shift: u32,
+}
+
+/// A kernel with everything set that is fixed for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Specialised {
+    /// Which kernel.
+    pub(crate) kernel: &'static Kernel,
+    /// The rows it sees.
+    pub(crate) rows: RowsShape,
+    /// How they are scored.
+    pub(crate) scoring: Scoring,
+    /// Whether lanes exchange values.
+    pub(crate) subgroups: bool,
+    /// Its own constants.
+    pub(crate) constants: Vec<(&'static str, Constant)>,
+}
+
+impl Specialised {
+    /// The text that runs.
+    pub(crate) fn source(&self) -> String {
+        let mut text = String::new();
+        let common = [
+            ("PARTS", Constant::Number(self.rows.parts)),
+            ("CHUNK_SHIFT", Constant::Number(self.rows.chunk_shift)),
+            (
+                "EUCLIDEAN",
+                Constant::Flag(self.scoring == Scoring::SquaredEuclidean),
+            ),
+        ];
+        for (name, constant) in common.iter().chain(&self.constants) {
+            // Writing to a string does not fail.
+            let _ = match constant {
+                Constant::Number(number) => writeln!(text, "const {name}: u32 = {number}u;"),
+                Constant::Flag(flag) => writeln!(text, "const {name}: bool = {flag};"),
+            };
+        }
+        for part in self.kernel.parts {
+            match part {
+                Part::Text(part) => text.push_str(part),
+                Part::Rows => text.push_str(&self.rows.text()),
+                Part::Team => text.push_str(if self.subgroups {
+                    include_str!("kernels/team_subgroup.wgsl")
+                } else {
+                    include_str!("kernels/team_shared.wgsl")
+                }),
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl RowsShape {
+    /// The bindings, and `row_part`. One chunk costs no branch.
+    fn text(self) -> String {
+        let mut text = String::new();
+        for chunk in 0..self.chunks {
+            let _ = writeln!(
+                text,
+                "@group(1) @binding({chunk}) var<storage, read> rows_{chunk}: array<vec4<f32>>;"
+            );
+        }
+        text.push_str("fn row_part(slot: u32, part: u32) -> vec4<f32> {\n");
+        if self.chunks == 1 {
+            text.push_str("    return rows_0[slot * PARTS + part];\n}\n");
+            return text;
+        }
+        text.push_str(
+            "    let at = (slot & ((1u << CHUNK_SHIFT) - 1u)) * PARTS + part;\n    switch slot >> CHUNK_SHIFT {\n",
+        );
+        for chunk in 1..self.chunks {
+            let _ = writeln!(
+                text,
+                "        case {chunk}u: {{ return rows_{chunk}[at]; }}"
+            );
+        }
+        text.push_str("        default: { return rows_0[at]; }\n    }\n}\n");
+        text
+    }
+}

@@ -1,0 +1,145 @@
+// Many queries against a slab of rows: tiles of 128 queries x 64 rows, each thread 8 x 4 of them. The scores never leave the
+// workgroup: what is near is put down as a candidate.
+//
+// Bounds: queries and rows past the end are read as the last one and not put down; a workgroup's lists are its own.
+// DEPTH: parts of a row that are in workgroup memory at a time, 2 or 4.
+
+struct Params {
+    queries: u32,
+    // The rows of this dispatch: from first_row in the chunk, whose row 0 is slot first_slot.
+    first_row: u32,
+    rows: u32,
+    first_slot: u32,
+    // Rows of a slab, a multiple of 64; the number of the first slab among all of them.
+    slab_rows: u32,
+    first_slab: u32,
+    slabs: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> queries: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> candidates: array<vec2<u32>>;
+
+const TILE_ROWS: u32 = 64u;
+// Two more than the tile, so that neighbours in a column of it lie in different banks.
+const QUERY_PITCH: u32 = QUERIES + 2u;
+const ROW_PITCH: u32 = TILE_ROWS + 2u;
+
+var<workgroup> query_tile: array<vec4<f32>, DEPTH * QUERY_PITCH>;
+var<workgroup> row_tile: array<vec4<f32>, DEPTH * ROW_PITCH>;
+
+fn add_one(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+    if EUCLIDEAN {
+        let d = a - b;
+        return fma(d.w, d.w, fma(d.z, d.z, fma(d.y, d.y, fma(d.x, d.x, sum))));
+    }
+    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}
+
+fn add_four(sum: vec4<f32>, a: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>, b2: vec4<f32>, b3: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(add_one(sum.x, a, b0), add_one(sum.y, a, b1), add_one(sum.z, a, b2), add_one(sum.w, a, b3));
+}
+
+@compute @workgroup_size(256)
+fn exact_tile(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first_query = group.x * QUERIES;
+    let queries_here = min(QUERIES, params.queries - first_query);
+    let slab = params.first_slab + group.y;
+    let first_list = first_query * params.slabs + slab;
+    let slab_start = group.y * params.slab_rows;
+    let slab_end = min(params.rows, slab_start + params.slab_rows);
+    let my_row = thread & 15u;
+    let my_query = thread >> 4u;
+    begin_nearest(thread);
+
+    for (var tile = slab_start; tile < slab_end; tile += TILE_ROWS) {
+        var sum0 = vec4<f32>();
+        var sum1 = vec4<f32>();
+        var sum2 = vec4<f32>();
+        var sum3 = vec4<f32>();
+        var sum4 = vec4<f32>();
+        var sum5 = vec4<f32>();
+        var sum6 = vec4<f32>();
+        var sum7 = vec4<f32>();
+        for (var base = 0u; base < PARTS; base += DEPTH) {
+            for (var load = thread; load < DEPTH * QUERIES; load += 256u) {
+                let part = load % DEPTH;
+                let at = load / DEPTH;
+                var value = vec4<f32>();
+                if base + part < PARTS {
+                    value = queries[min(first_query + at, params.queries - 1u) * PARTS + base + part];
+                }
+                query_tile[part * QUERY_PITCH + at] = value;
+            }
+            for (var load = thread; load < DEPTH * TILE_ROWS; load += 256u) {
+                let part = load % DEPTH;
+                let at = load / DEPTH;
+                var value = vec4<f32>();
+                if base + part < PARTS {
+                    value = row_part(params.first_row + min(tile + at, params.rows - 1u), base + part);
+                }
+                row_tile[part * ROW_PITCH + at] = value;
+            }
+            workgroupBarrier();
+            for (var part = 0u; part < DEPTH; part++) {
+                let row_at = part * ROW_PITCH + my_row;
+                let b0 = row_tile[row_at];
+                let b1 = row_tile[row_at + 16u];
+                let b2 = row_tile[row_at + 32u];
+                let b3 = row_tile[row_at + 48u];
+                let query_at = part * QUERY_PITCH + my_query;
+                sum0 = add_four(sum0, query_tile[query_at], b0, b1, b2, b3);
+                sum1 = add_four(sum1, query_tile[query_at + 16u], b0, b1, b2, b3);
+                sum2 = add_four(sum2, query_tile[query_at + 32u], b0, b1, b2, b3);
+                sum3 = add_four(sum3, query_tile[query_at + 48u], b0, b1, b2, b3);
+                sum4 = add_four(sum4, query_tile[query_at + 64u], b0, b1, b2, b3);
+                sum5 = add_four(sum5, query_tile[query_at + 80u], b0, b1, b2, b3);
+                sum6 = add_four(sum6, query_tile[query_at + 96u], b0, b1, b2, b3);
+                sum7 = add_four(sum7, query_tile[query_at + 112u], b0, b1, b2, b3);
+            }
+            workgroupBarrier();
+        }
+
+        // A copy that may be indexed, so that the sums themselves stay in registers.
+        var scores = array<vec4<f32>, 8>(sum0, sum1, sum2, sum3, sum4, sum5, sum6, sum7);
+        var pending = 0u;
+        for (var i = 0u; i < 8u; i++) {
+            let query = my_query + 16u * i;
+            for (var j = 0u; j < 4u; j++) {
+                let row = tile + my_row + 16u * j;
+                let score = select(-scores[i][j], scores[i][j], EUCLIDEAN);
+                if query < queries_here && row < slab_end
+                    && is_near(query, key_of(score), params.first_slot + params.first_row + row) {
+                    pending |= 1u << (4u * i + j);
+                }
+            }
+        }
+        // At most 3 rounds: two lists' worth of a tile is 64 rows. 66 is out of reach.
+        for (var round = 0u; round < 66u; round++) {
+            for (var left = pending; left != 0u; left &= left - 1u) {
+                let bit = firstTrailingBit(left);
+                let query = my_query + 16u * (bit >> 2u);
+                let slot = params.first_slot + params.first_row + tile + my_row + 16u * (bit & 3u);
+                let sum = scores[bit >> 2u][bit & 3u];
+                let key = key_of(select(-sum, sum, EUCLIDEAN));
+                if !is_near(query, key, slot) || put_down(query, first_list + query * params.slabs, key, slot) {
+                    pending &= ~(1u << bit);
+                }
+            }
+            workgroupBarrier();
+            let again = atomicLoad(&crowded);
+            workgroupBarrier();
+            if again == 0u {
+                break;
+            }
+            if thread == 0u {
+                atomicStore(&crowded, 0u);
+            }
+            cut(thread, first_list, params.slabs, queries_here);
+        }
+    }
+    cut(thread, first_list, params.slabs, queries_here);
+}

@@ -1,0 +1,244 @@
+//! Every kernel in every used specialisation, through the compilers of all three platforms, without a GPU.
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+use crate::engine::Scoring;
+use crate::kernels::{Constant, RowsShape, Specialised, exact};
+
+/// The smallest workgroup memory of a device we run on.
+const WORKGROUP_BYTES: u32 = 16 << 10;
+/// What a device with more of it has; kernels that need it say so by a constant.
+const LARGE_WORKGROUP_BYTES: u32 = 32 << 10;
+
+/// Kernels as the engine specialises them.
+fn every_used() -> Vec<Specialised> {
+    let mut all = Vec::new();
+    for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
+        for subgroups in [false, true] {
+            for parts in [1, 2, 7, 32, 196, 384, 512, 513, 16_384] {
+                for capacity in [32, 64, 128, 256, 512] {
+                    let rows = RowsShape {
+                        parts,
+                        chunks: 1,
+                        chunk_shift: 15,
+                    };
+                    for kernel in exact::ALL {
+                        for depth in [2, 4] {
+                            let constants = exact::constants(kernel, parts, capacity, depth);
+                            all.push(Specialised {
+                                kernel,
+                                rows,
+                                scoring,
+                                subgroups,
+                                constants,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let mut seen = hashbrown::HashSet::new();
+    all.retain(|kernel| seen.insert((kernel.kernel.entry, kernel.source())));
+    all
+}
+
+fn parse(kernel: &Specialised) -> (naga::Module, ModuleInfo) {
+    let text = kernel.source();
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{}: {}", kernel.kernel.entry, error.emit_to_string(&text)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{}: {}", kernel.kernel.entry, error.emit_to_string(&text)));
+    (module, info)
+}
+
+fn workgroup_memory(module: &naga::Module) -> (usize, u32) {
+    let variables: Vec<_> = module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
+        .collect();
+    let bytes = variables
+        .iter()
+        .map(|(_, variable)| {
+            module.types[variable.ty]
+                .inner
+                .size(module.to_ctx())
+                .next_multiple_of(16)
+        })
+        .sum();
+    (variables.len(), bytes)
+}
+
+#[test]
+fn kernels_keep_to_what_every_device_can_do() {
+    for kernel in every_used() {
+        let (module, _) = parse(&kernel);
+        let entry = module
+            .entry_points
+            .iter()
+            .find(|entry| entry.name == kernel.kernel.entry)
+            .unwrap_or_else(|| panic!("{} has no entry point", kernel.kernel.entry));
+        let [x, y, z] = entry.workgroup_size;
+        let threads = x * y * z;
+        assert!(
+            threads >= 64 && threads.is_multiple_of(32) && threads <= 256,
+            "{}: {threads} threads",
+            entry.name
+        );
+        let (variables, bytes) = workgroup_memory(&module);
+        assert!(
+            variables <= 31,
+            "{}: {variables} workgroup variables",
+            entry.name
+        );
+        let large = kernel.constants.contains(&("DEPTH", Constant::Number(4)));
+        let limit = if large {
+            LARGE_WORKGROUP_BYTES
+        } else {
+            WORKGROUP_BYTES
+        };
+        assert!(
+            bytes <= limit,
+            "{}: {bytes} bytes of workgroup memory",
+            entry.name
+        );
+        for (_, literal) in module
+            .global_expressions
+            .iter()
+            .chain(
+                module
+                    .functions
+                    .iter()
+                    .flat_map(|(_, f)| f.expressions.iter()),
+            )
+            .chain(entry.function.expressions.iter())
+        {
+            if let naga::Expression::Literal(naga::Literal::F32(number)) = literal {
+                assert!(number.is_finite(), "{}: {number}", entry.name);
+            }
+        }
+        let text = kernel.source();
+        assert!(!text.contains("workgroupUniformLoad"), "{}", entry.name);
+    }
+}
+
+#[test]
+fn kernels_become_metal() {
+    for kernel in every_used() {
+        let (module, info) = parse(&kernel);
+        let unchecked = naga::proc::BoundsCheckPolicies {
+            index: naga::proc::BoundsCheckPolicy::Unchecked,
+            buffer: naga::proc::BoundsCheckPolicy::Unchecked,
+            ..Default::default()
+        };
+        let options = msl::Options {
+            lang_version: (2, 4),
+            fake_missing_bindings: true,
+            bounds_check_policies: unchecked,
+            zero_initialize_workgroup_memory: false,
+            force_loop_bounding: false,
+            ..Default::default()
+        };
+        let (text, _) =
+            msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+                .unwrap_or_else(|error| panic!("{}: {error}", kernel.kernel.entry));
+        let entry = kernel.kernel.entry;
+        assert!(text.contains("kernel void"), "{entry}: no kernel");
+        for word in [
+            "INFINITY",
+            "NAN",
+            "nan(",
+            "as_type<float>(0x7f800000",
+            "loop_bound",
+            "unpack_min",
+        ] {
+            assert!(
+                !text.contains(word),
+                "{entry}: {word} in its Metal text:\n{text}"
+            );
+        }
+        assert!(
+            !text.contains("__local_invocation_id == metal::uint3(0u)"),
+            "{entry}: zeroed by one thread"
+        );
+    }
+}
+
+#[test]
+fn kernels_become_spirv() {
+    for kernel in every_used() {
+        let (module, info) = parse(&kernel);
+        let options = spv::Options {
+            lang_version: (1, 3),
+            ..Default::default()
+        };
+        spv::write_vec(&module, &info, &options, None)
+            .unwrap_or_else(|error| panic!("{}: {error}", kernel.kernel.entry));
+    }
+}
+
+#[test]
+fn kernels_become_hlsl() {
+    for kernel in every_used() {
+        let (module, info) = parse(&kernel);
+        let options = hlsl::Options {
+            shader_model: hlsl::ShaderModel::V6_0,
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        let pipeline = hlsl::PipelineOptions::default();
+        let mut text = String::new();
+        hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|error| panic!("{}: {error}", kernel.kernel.entry));
+    }
+}
+
+#[test]
+fn parameters_have_the_size_their_kernels_expect() {
+    for kernel in every_used() {
+        let (module, _) = parse(&kernel);
+        let (_, params) = module
+            .global_variables
+            .iter()
+            .find(|(_, variable)| variable.space == naga::AddressSpace::Uniform)
+            .unwrap_or_else(|| panic!("{} has no parameters", kernel.kernel.entry));
+        let naga::TypeInner::Struct { members, span } = &module.types[params.ty].inner else {
+            panic!("{}: parameters are no struct", kernel.kernel.entry);
+        };
+        let names: Vec<_> = members
+            .iter()
+            .filter_map(|member| member.name.as_deref())
+            .collect();
+        assert_eq!(names, kernel.kernel.params, "{}", kernel.kernel.entry);
+        assert_eq!(*span as usize, 4 * names.len(), "{}", kernel.kernel.entry);
+    }
+}
+
+#[test]
+fn rows_in_several_chunks_are_found_by_shift_and_mask() {
+    let rows = RowsShape {
+        parts: 2,
+        chunks: 3,
+        chunk_shift: 4,
+    };
+    let kernel = Specialised {
+        rows,
+        kernel: &exact::RESCORE,
+        scoring: Scoring::SquaredEuclidean,
+        subgroups: true,
+        constants: exact::constants(&exact::RESCORE, 2, 32, 2),
+    };
+    let (module, _) = parse(&kernel);
+    let chunks = module
+        .global_variables
+        .iter()
+        .filter(|(_, variable)| variable.binding.is_some_and(|binding| binding.group == 1))
+        .count();
+    assert_eq!(chunks, 3);
+}
