@@ -18,6 +18,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::error::Result;
+use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
 
 pub mod cpu;
@@ -124,6 +125,7 @@ impl Ord for Neighbor {
 /// Lists of neighbours of one width, one a query, each nearest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hits {
+    queries: usize,
     width: usize,
     neighbors: Vec<Neighbor>,
 }
@@ -135,7 +137,21 @@ impl Hits {
             width == 0 || neighbors.len().is_multiple_of(width),
             "ragged hits"
         );
-        Self { width, neighbors }
+        let queries = neighbors.len().checked_div(width).unwrap_or(0);
+        Self {
+            queries,
+            width,
+            neighbors,
+        }
+    }
+
+    /// Empty lists: what queries find where nothing is.
+    pub(crate) fn none(queries: usize) -> Self {
+        Self {
+            queries,
+            width: 0,
+            neighbors: Vec::new(),
+        }
     }
 
     /// How many neighbours a list has room for.
@@ -147,7 +163,7 @@ impl Hits {
     /// How many queries were answered.
     #[must_use]
     pub fn queries(&self) -> usize {
-        self.neighbors.len().checked_div(self.width).unwrap_or(0)
+        self.queries
     }
 
     /// The neighbours of query `query`, nearest first, ties by slot.
@@ -264,6 +280,19 @@ impl fmt::Debug for Staged {
     }
 }
 
+/// The engine for a device: `threads` (0: all cores) are the CPU engine's.
+pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Box<dyn Engine>> {
+    #[cfg(feature = "gpu")]
+    if !device.is_cpu() {
+        return Ok(Box::new(gpu::GpuEngine::new(device, layout)?));
+    }
+    Ok(Box::new(cpu::CpuEngine::new(
+        layout,
+        threads,
+        device.ledger().clone(),
+    )?))
+}
+
 /// Rows and links on one device.
 pub trait Engine: fmt::Debug + Send + Sync {
     /// What this engine was made for.
@@ -305,6 +334,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// # Errors
     /// No room for the transient buffers, or the device failed.
     fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits>;
+
+    /// The widest beam of a walk.
+    fn max_ef(&self) -> usize;
 
     /// Works out the links of a batch of new slots, and what they change in the rows of others, and takes the memory for them.
     /// The batch begins where the last one ended.

@@ -1,6 +1,6 @@
 //! Everything that can go wrong, each with what was expected, what came, and what to do.
 
-use crate::config::{MAX_EF, MAX_ID_BYTES};
+use crate::config::MAX_ID_BYTES;
 
 /// The error of every fallible call of this crate. A call that returns one has changed nothing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -90,10 +90,14 @@ pub enum VectorizerError {
     #[error("k is 0: ask for at least one neighbour")]
     InvalidK,
     /// A beam width outside its bounds.
-    #[error("ef is {actual}; expected 1 to {MAX_EF}")]
+    #[error(
+        "ef (or k, which raises it) is {actual}; the graph on this device takes 1 to {max}: lower it or search exactly"
+    )]
     InvalidEf {
         /// The width that came.
         actual: usize,
+        /// The widest possible one.
+        max: usize,
     },
     /// A field of the HNSW configuration is out of bounds.
     #[error("HnswConfig.{field} is {actual}; expected {expected}")]
@@ -105,17 +109,21 @@ pub enum VectorizerError {
         /// What is possible.
         expected: &'static str,
     },
-    /// Rows and ids of one call do not match in number.
-    #[error(
-        "{ids} ids for {values} values of dimension {dimension}: expected ids x dimension values"
-    )]
+    /// Rows laid end to end that do not end with a row.
+    #[error("{values} values are no whole number of rows of {dimension}")]
     ShapeMismatch {
-        /// How many ids came.
-        ids: usize,
         /// How many numbers came.
         values: usize,
-        /// The collection's dimension.
+        /// The dimension.
         dimension: usize,
+    },
+    /// Ids and vectors of one call do not match in number.
+    #[error("{ids} ids came for {vectors} vectors; expected one for each")]
+    CountMismatch {
+        /// How many ids came.
+        ids: usize,
+        /// How many vectors came.
+        vectors: usize,
     },
     /// More vectors than slots can number.
     #[error("a collection holds at most {max} vectors; {requested} were asked for")]

@@ -255,6 +255,10 @@ impl Engine for CpuEngine {
         Ok(Hits::new(k, hits))
     }
 
+    fn max_ef(&self) -> usize {
+        crate::config::MAX_EF
+    }
+
     fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {
         Ok(Staged(Box::new(link::stage(self, batch)?)))
     }
@@ -284,6 +288,3 @@ impl Engine for CpuEngine {
         self.work.read()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -143,3 +143,62 @@ impl GpuEngine {
         self.work.read()
     }
 }
+
+/// Rows and exact search; the graph's kernels are the next commit's.
+impl crate::engine::Engine for GpuEngine {
+    fn layout(&self) -> Layout {
+        Self::layout(self)
+    }
+
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn stage_rows(&self, rows: &[f32]) -> Result<Staged> {
+        Self::stage_rows(self, rows)
+    }
+
+    fn commit_rows(&mut self, staged: Staged) {
+        Self::commit_rows(self, staged);
+    }
+
+    fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()> {
+        Self::read_rows(self, slots, out)
+    }
+
+    fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Result<Hits> {
+        Self::exact(self, queries, k, slots)
+    }
+
+    fn walk(&self, _: &[f32], _: &crate::engine::Walk) -> Result<Hits> {
+        Err(crate::error::VectorizerError::SearchFailed)
+    }
+
+    fn max_ef(&self) -> usize {
+        1024
+    }
+
+    fn stage_links(&self, _: &crate::engine::LinkBatch<'_>) -> Result<Staged> {
+        Err(crate::error::VectorizerError::SearchFailed)
+    }
+
+    fn commit_links(&mut self, _: Staged) -> Result<()> {
+        Err(crate::error::VectorizerError::SearchFailed)
+    }
+
+    fn links(&self, _: usize) -> Result<crate::engine::LevelLinks> {
+        Err(crate::error::VectorizerError::SearchFailed)
+    }
+
+    fn attach(&mut self, _: &[crate::engine::Attachment]) -> Result<()> {
+        Err(crate::error::VectorizerError::SearchFailed)
+    }
+
+    fn clear_links(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        Self::counters(self)
+    }
+}

@@ -31,6 +31,7 @@ impl Key {
     }
 
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the upper half fits")]
     pub(crate) fn score(self) -> f32 {
         let bits = (self.0 >> 32) as u32;
         let flip = (!bits.cast_signed() >> 31).cast_unsigned() | Self::SIGN;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::gpu::memory::Ledger;
 
 /// xorshift: the same numbers everywhere.
 struct Random(u64);
@@ -40,42 +41,6 @@ fn distances() -> impl Iterator<Item = Distance> {
     })
 }
 
-/// Scores of rows against a query: one by one, by fours, and both with a bound.
-struct Forms<'a> {
-    query: &'a [f32],
-    rows: &'a [&'a [f32]],
-    bound: f32,
-}
-
-impl Task for Forms<'_> {
-    type Output = [Vec<f32>; 4];
-
-    #[inline(always)]
-    fn run<S: Score>(self, score: S) -> Self::Output {
-        let mut forms = [const { Vec::new() }; 4];
-        for row in self.rows {
-            forms[0].push(score.one(self.query, row));
-            forms[2].push(score.one_below(self.query, row, self.bound));
-        }
-        for four in self.rows.as_chunks::<4>().0 {
-            forms[1].extend(score.four(self.query, *four));
-            forms[3].extend(score.four_below(self.query, *four, self.bound));
-        }
-        forms
-    }
-}
-
-impl Distance {
-    fn one(self, a: &[f32], b: &[f32]) -> f32 {
-        let forms = self.run(Forms {
-            query: a,
-            rows: &[b],
-            bound: 0.0,
-        });
-        forms[0][0]
-    }
-}
-
 #[test]
 fn integers_score_exactly() {
     let mut random = Random(1);
@@ -115,30 +80,20 @@ fn every_form_gives_the_same_bits_and_so_does_the_mirrored_pair() {
     let mut random = Random(3);
     for distance in distances() {
         for dimension in dimensions() {
-            let values = random.reals(25 * dimension);
-            let mut rows = values.chunks(dimension);
-            let query = rows.next().unwrap();
-            let rows: Vec<&[f32]> = rows.collect();
-            let mirrored: Vec<f32> = rows.iter().map(|row| distance.one(row, query)).collect();
-            let mut sorted = mirrored.clone();
-            sorted.sort_by(f32::total_cmp);
-            for bound in [
-                sorted[0] - 1.0,
-                sorted[0],
-                sorted[5],
-                sorted[12],
-                sorted[23],
-            ] {
-                let rows = &rows;
-                let [one, four, one_below, four_below] = distance.run(Forms { query, rows, bound });
-                for (i, score) in mirrored.iter().enumerate() {
-                    let all = [one[i], four[i], one_below[i], four_below[i]];
-                    let exact = if *score <= bound { 4 } else { 2 };
-                    for (form, again) in all.iter().enumerate() {
-                        assert!(
-                            score.to_bits() == again.to_bits() || (form >= exact && *again > bound),
-                            "{distance:?} {dimension}: {score} below {bound} is {all:?}"
-                        );
+            let count = 23;
+            let values = random.reals(count * dimension);
+            let mut rows = Rows::new(dimension, Ledger::new(None)).unwrap();
+            let staged = rows.stage(&values).unwrap();
+            rows.commit(staged);
+            let query = random.reals(dimension);
+            for length in [0, 1, 3, 4, 5, 8, 23] {
+                let slots: Vec<u32> = (0..length).map(|i| i * 7 % count as u32).collect();
+                let mut out = vec![f32::NAN; slots.len()];
+                distance.many(&query, &rows, &slots, &mut out);
+                for (slot, score) in slots.iter().zip(&out) {
+                    let row = &values[*slot as usize * dimension..][..dimension];
+                    for again in [distance.one(&query, row), distance.one(row, &query)] {
+                        assert_eq!(score.to_bits(), again.to_bits(), "{distance:?} {dimension}");
                     }
                 }
             }

@@ -1,0 +1,235 @@
+//! What callers hold: vectors by id, added, replaced and searched from any thread.
+//!
+//! Everything takes `&self`. Writers queue up behind one lock and do their long work beside the readers; a change is shown
+//! under a second lock that is held for the moment of showing alone. A search sees all of a batch or nothing of it.
+//!
+//! - `ids`: callers' ids and the slots they stand for.
+//! - `write`: adding, replacing, linking the tail, moving the living together.
+//! - `search`: queries in, results out.
+//! - `coalesce`: single queries of many threads, together to the device.
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::config::{CollectionOptions, HnswConfig};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::context::Context;
+use crate::gpu::memory::Label;
+use crate::hnsw::{GraphStats, HnswGraph};
+use crate::models::{DistanceMetric, Payload, Vector};
+
+mod coalesce;
+mod ids;
+mod search;
+mod write;
+
+use coalesce::Coalescer;
+use ids::Ids;
+
+/// Vectors by id on one device, with the graph over them.
+///
+/// ```
+/// use vectorizer::gpu::metal_native::MetalNativeCollection;
+/// use vectorizer::models::{DistanceMetric, Vector};
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let collection = MetalNativeCollection::new(3, DistanceMetric::Euclidean)?;
+/// collection.add_vectors_batch([
+///     Vector { id: "origin".into(), data: vec![0.0, 0.0, 0.0], payload: None },
+///     Vector { id: "far".into(), data: vec![9.0, 9.0, 9.0], payload: None },
+/// ])?;
+/// let results = collection.search(&[1.0, 0.0, 0.0], 1)?;
+/// assert_eq!(results[0].id, "origin");
+/// assert_eq!((results[0].distance, results[0].similarity), (1.0, 0.5));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Collection {
+    context: Context,
+    options: CollectionOptions,
+    dimension: usize,
+    metric: DistanceMetric,
+    /// Held by whoever changes something, for as long as it takes.
+    writer: Mutex<Writer>,
+    /// Held for writing only while a finished change is shown.
+    state: RwLock<State>,
+    coalescer: Coalescer,
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    /// Slots linked since everything was last seen to be reachable.
+    unmended: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    graph: HnswGraph,
+    ids: Ids,
+    payloads: HashMap<u32, Payload>,
+}
+
+impl State {
+    fn empty(graph: HnswGraph) -> Self {
+        Self {
+            graph,
+            ids: Ids::default(),
+            payloads: HashMap::new(),
+        }
+    }
+}
+
+/// Where a collection is and what it has done.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct CollectionStats {
+    /// The device's name.
+    pub device: String,
+    /// What drives it.
+    pub backend: String,
+    /// Vectors that can be found.
+    pub vector_count: usize,
+    /// Slots of replaced vectors, not used again yet.
+    pub dead_slots: usize,
+    /// Components of a vector.
+    pub dimension: usize,
+    /// How nearness is measured.
+    pub metric: DistanceMetric,
+    /// The graph, the paths that answered, and the work done.
+    pub graph: GraphStats,
+    /// Bytes taken on the device for rows, by all its collections.
+    pub row_bytes: u64,
+    /// The same for links.
+    pub graph_bytes: u64,
+    /// All bytes taken on the device.
+    pub total_bytes: u64,
+}
+
+impl Collection {
+    /// An empty collection on the device that [`Context::new`] takes, with the default graph parameters.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidDimension`], [`VectorizerError::NoDevice`], or the device failed.
+    pub fn new(dimension: usize, metric: DistanceMetric) -> Result<Self> {
+        Self::new_with_config(dimension, metric, HnswConfig::default())
+    }
+
+    /// The same with these graph parameters.
+    ///
+    /// # Errors
+    /// Those of [`Collection::new`], and [`VectorizerError::InvalidConfig`].
+    pub fn new_with_config(
+        dimension: usize,
+        metric: DistanceMetric,
+        config: HnswConfig,
+    ) -> Result<Self> {
+        let options = CollectionOptions {
+            hnsw: config,
+            ..CollectionOptions::default()
+        };
+        Self::with_context(&Context::new()?, dimension, metric, options)
+    }
+
+    /// An empty collection on the device of `context`.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidDimension`], [`VectorizerError::InvalidConfig`], or the device failed.
+    pub fn with_context(
+        context: &Context,
+        dimension: usize,
+        metric: DistanceMetric,
+        options: CollectionOptions,
+    ) -> Result<Self> {
+        let graph = HnswGraph::new(context, dimension, metric, options)?;
+        Ok(Self {
+            context: context.clone(),
+            options,
+            dimension,
+            metric,
+            writer: Mutex::default(),
+            state: RwLock::new(State::empty(graph)),
+            coalescer: Coalescer::default(),
+        })
+    }
+
+    /// The vector with this id, bit for bit as it was put in, with its payload.
+    ///
+    /// # Errors
+    /// [`VectorizerError::UnknownId`], or the device failed.
+    pub fn get_vector(&self, id: &str) -> Result<Vector> {
+        let state = self.state.read();
+        let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
+        let slot = state.ids.slot(id).ok_or_else(unknown)?;
+        let data = state.graph.get(slot)?.ok_or_else(unknown)?;
+        Ok(Vector {
+            id: id.to_owned(),
+            data,
+            payload: state.payloads.get(&slot).cloned(),
+        })
+    }
+
+    /// Whether a vector with this id is there.
+    #[must_use]
+    pub fn contains(&self, id: &str) -> bool {
+        self.state.read().ids.slot(id).is_some()
+    }
+
+    /// How many vectors can be found.
+    #[must_use]
+    pub fn vector_count(&self) -> usize {
+        self.state.read().ids.len()
+    }
+
+    /// Components of a vector.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How nearness is measured.
+    #[must_use]
+    pub fn metric(&self) -> DistanceMetric {
+        self.metric
+    }
+
+    /// The device this collection is on, and why.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// What the collection was made with.
+    #[must_use]
+    pub fn options(&self) -> &CollectionOptions {
+        &self.options
+    }
+
+    /// Proves that the graph keeps its rules; see [`HnswGraph::check`]. Slots linked by the latest small additions may not
+    /// all be reachable yet: [`Collection::optimize`] sees to that.
+    ///
+    /// # Errors
+    /// [`VectorizerError::GraphDamaged`] names the first broken rule; or the device failed.
+    pub fn check(&self) -> Result<()> {
+        self.state.read().graph.check()
+    }
+
+    /// Where the collection is, which paths answered, and what it takes.
+    #[must_use]
+    pub fn stats(&self) -> CollectionStats {
+        let state = self.state.read();
+        let device = self.context.device();
+        let ledger = device.ledger();
+        CollectionStats {
+            device: device.name().to_owned(),
+            backend: self.context.backend().to_string(),
+            vector_count: state.ids.len(),
+            dead_slots: state.ids.dead(),
+            dimension: self.dimension,
+            metric: self.metric,
+            graph: state.graph.stats(),
+            row_bytes: ledger.account(Label::Rows).taken,
+            graph_bytes: ledger.account(Label::Graph).taken,
+            total_bytes: ledger.total().taken,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Queries in, results out.
+
+use super::{Collection, State};
+use crate::config::SearchOptions;
+use crate::engine::Neighbor;
+use crate::error::{Result, VectorizerError};
+use crate::models::SearchResult;
+
+/// Queries answered under one hold of the readers' lock: a writer waits for this many at most.
+const CPU_BLOCK: usize = 256;
+const GPU_BLOCK: usize = 16_384;
+
+impl Collection {
+    /// The nearest `k` vectors to `query`, nearest first, ties in the order they were added. Fewer than `k` only if the collection
+    /// holds fewer. Searching may go on in any number of threads, also while others add.
+    ///
+    /// # Errors
+    /// [`VectorizerError::DimensionMismatch`], [`VectorizerError::InvalidK`], [`VectorizerError::InvalidComponent`],
+    /// [`VectorizerError::SearchFailed`], or the device failed.
+    pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<SearchResult>> {
+        self.search_with(query, k, &SearchOptions::default())
+    }
+
+    /// The same, with options: beam width, exact or graph, payloads.
+    ///
+    /// # Errors
+    /// As [`Collection::search`], and [`VectorizerError::InvalidEf`].
+    pub fn search_with(
+        &self,
+        query: &[f32],
+        k: usize,
+        options: &SearchOptions,
+    ) -> Result<Vec<SearchResult>> {
+        self.check_query(query)?;
+        if !self.context.device().is_cpu() {
+            // Checked before it joins others: a query that cannot be answered fails alone.
+            self.state
+                .read()
+                .graph
+                .storage()
+                .prepare_queries(query, k)?;
+            return self
+                .coalescer
+                .search(query, (k, *options), |queries, (k, options)| {
+                    self.answer(queries, k, &options)
+                });
+        }
+        Ok(self.answer(query, k, options)?.pop().unwrap_or_default())
+    }
+
+    /// The same for many queries in one call: a list of results for each, in their order. Each is what the query alone would get.
+    ///
+    /// # Errors
+    /// As [`Collection::search`]; no query is answered then.
+    pub fn search_batch(
+        &self,
+        queries: &[impl AsRef<[f32]>],
+        k: usize,
+    ) -> Result<Vec<Vec<SearchResult>>> {
+        self.search_batch_with(queries, k, &SearchOptions::default())
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    /// As [`Collection::search_with`]; no query is answered then.
+    pub fn search_batch_with(
+        &self,
+        queries: &[impl AsRef<[f32]>],
+        k: usize,
+        options: &SearchOptions,
+    ) -> Result<Vec<Vec<SearchResult>>> {
+        let mut rows = Vec::with_capacity(queries.len() * self.dimension);
+        for query in queries {
+            self.check_query(query.as_ref())?;
+            rows.extend_from_slice(query.as_ref());
+        }
+        self.state
+            .read()
+            .graph
+            .storage()
+            .prepare_queries(&rows, k)?;
+        self.answer(&rows, k, options)
+    }
+
+    fn check_query(&self, query: &[f32]) -> Result<()> {
+        let (expected, actual) = (self.dimension, query.len());
+        if expected == actual {
+            Ok(())
+        } else {
+            Err(VectorizerError::DimensionMismatch { expected, actual })
+        }
+    }
+
+    /// Queries laid end to end, block by block, so that no writer waits for all of them.
+    fn answer(
+        &self,
+        queries: &[f32],
+        k: usize,
+        options: &SearchOptions,
+    ) -> Result<Vec<Vec<SearchResult>>> {
+        let block = if !self.context.device().is_cpu() {
+            GPU_BLOCK
+        } else {
+            CPU_BLOCK
+        };
+        let mut results = Vec::with_capacity(queries.len() / self.dimension);
+        for queries in queries.chunks(block * self.dimension) {
+            let state = self.state.read();
+            results.extend(answer_block(&state, queries, k, options)?);
+        }
+        Ok(results)
+    }
+}
+
+/// Answers a block from one state. The dead are found too, and left out; where that leaves too few, more are asked for.
+fn answer_block(
+    state: &State,
+    queries: &[f32],
+    k: usize,
+    options: &SearchOptions,
+) -> Result<Vec<Vec<SearchResult>>> {
+    let (alive, dead) = (state.ids.len(), state.ids.dead());
+    let wanted = k.min(alive);
+    let spare = dead.min(k.max(16));
+    let found = state
+        .graph
+        .search(queries, k.saturating_add(spare), options)?
+        .hits;
+    let mut results = Vec::with_capacity(found.queries());
+    for (hits, query) in found
+        .iter()
+        .zip(queries.chunks_exact(state.graph.dimension()))
+    {
+        let mut result = living(state, hits, wanted, options);
+        let mut asked = k.saturating_add(spare);
+        while result.len() < wanted && asked < alive + dead {
+            asked = asked.saturating_mul(4).min(alive + dead);
+            let more = state.graph.search(
+                query,
+                asked,
+                &SearchOptions {
+                    path: crate::config::SearchPath::Auto,
+                    ..*options
+                },
+            )?;
+            result = living(state, more.hits.of(0), wanted, options);
+        }
+        results.push(result);
+    }
+    Ok(results)
+}
+
+/// The first `wanted` hits that are alive, as callers see them.
+fn living(
+    state: &State,
+    hits: &[Neighbor],
+    wanted: usize,
+    options: &SearchOptions,
+) -> Vec<SearchResult> {
+    let metric = state.graph.metric();
+    let named = hits
+        .iter()
+        .filter_map(|hit| Some((hit, state.ids.id(hit.slot)?)));
+    let result = |(hit, id): (&Neighbor, &str)| {
+        let (distance, similarity) = metric.outward(hit.score);
+        let payload = if options.with_payload {
+            state.payloads.get(&hit.slot).cloned()
+        } else {
+            None
+        };
+        SearchResult {
+            id: id.to_owned(),
+            similarity,
+            distance,
+            payload,
+        }
+    };
+    named.take(wanted).map(result).collect()
+}

@@ -1,0 +1,428 @@
+//! The algorithm: a hierarchical navigable small world graph, built in batches, over any [`Engine`](crate::engine::Engine).
+//!
+//! The words are those of the paper (Malkov and Yashunin, arXiv 1603.09320); the way of building in batches is that of
+//! ParlayANN (arXiv 2305.04359) and Jasper (arXiv 2601.07048).
+//!
+//! - `levels`: on which level a slot lives.
+//! - `plan`: which slots are linked together, and how links are chosen.
+//! - `planner`: whether a search walks the graph or compares everything.
+//! - `topology`: what holds of every graph, checked and mended: degrees, levels, reachability.
+//!
+//! New rows are a *tail* that every search compares exactly, so that they are found at once; [`HnswGraph::build`] links the
+//! tail batch by batch. What lies where in memory, and the kernels, are the engine's.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+use crate::engine::{Attachment, Counters, Entry, Hits, LinkBatch, Neighbor, Staged, Walk, slot};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::context::Context;
+use crate::models::DistanceMetric;
+use crate::storage::{StagedRows, VectorStorage};
+
+mod levels;
+mod plan;
+mod planner;
+mod topology;
+
+/// How far a build has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Vectors that are linked.
+    pub linked: usize,
+    /// Vectors there are.
+    pub total: usize,
+}
+
+/// What a search found and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The neighbours of each query.
+    pub hits: Hits,
+    /// The path that answered: `Exact` or `Graph`.
+    pub path: SearchPath,
+}
+
+/// The state and the work of a graph.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct GraphStats {
+    /// Vectors there are.
+    pub count: usize,
+    /// Of these, linked into the graph; the rest is compared exactly by every search.
+    pub linked: usize,
+    /// The highest level with a vector on it.
+    pub top_level: usize,
+    /// Queries answered by comparing every vector.
+    pub exact_queries: u64,
+    /// Queries answered by walking the graph.
+    pub graph_queries: u64,
+    /// The path of the latest search.
+    pub last_path: Option<SearchPath>,
+    /// The work done, for building and searching.
+    pub counters: Counters,
+}
+
+/// Vectors and the HNSW graph over them, by slot, on one device.
+///
+/// This is the layer below [`Collection`](crate::collection::Collection): no ids, no locks, the caller says when to build.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use vectorizer::config::{CollectionOptions, SearchOptions};
+/// use vectorizer::gpu::metal_native::{MetalNativeContext, MetalNativeHnswGraph};
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let context = MetalNativeContext::new()?;
+/// let mut graph = MetalNativeHnswGraph::new(&context, 2, DistanceMetric::Euclidean, CollectionOptions::default())?;
+/// let rows: Vec<f32> = (0..1000u16).flat_map(|i| [f32::from(i % 37), f32::from(i)]).collect();
+/// graph.append(&rows)?;
+/// graph.build(|progress| {
+///     eprintln!("{} of {}", progress.linked, progress.total);
+///     ControlFlow::Continue(())
+/// })?;
+/// graph.check()?;
+/// let answer = graph.search(&[0.0, 370.0], 1, &SearchOptions::default())?;
+/// assert_eq!(answer.hits.of(0)[0].slot, 370);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct HnswGraph {
+    storage: VectorStorage,
+    config: HnswConfig,
+    seed: u64,
+    /// Levels of the linked slots.
+    levels: Vec<u8>,
+    entry: Option<Entry>,
+    exact_queries: AtomicU64,
+    graph_queries: AtomicU64,
+    /// 0 none yet, 1 exact, 2 graph.
+    last_path: AtomicU64,
+}
+
+/// A batch of links that is worked out and not yet visible.
+#[derive(Debug)]
+pub(crate) struct StagedBatch {
+    links: Staged,
+    levels: Vec<u8>,
+}
+
+impl HnswGraph {
+    /// An empty graph on the context's device.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidConfig`], [`VectorizerError::InvalidDimension`], or the device failed.
+    pub fn new(
+        context: &Context,
+        dimension: usize,
+        metric: DistanceMetric,
+        options: CollectionOptions,
+    ) -> Result<Self> {
+        options.hnsw.validate()?;
+        let storage = VectorStorage::with_links(
+            context,
+            dimension,
+            metric,
+            options.hnsw.max_connections,
+            options.threads,
+        )?;
+        Ok(Self {
+            storage,
+            config: options.hnsw,
+            seed: options.seed,
+            levels: Vec::new(),
+            entry: None,
+            exact_queries: AtomicU64::new(0),
+            graph_queries: AtomicU64::new(0),
+            last_path: AtomicU64::new(0),
+        })
+    }
+
+    /// Adds vectors, laid end to end, to the tail, and returns their slots. Searches find them at once.
+    ///
+    /// # Errors
+    /// As [`VectorStorage::append`]; nothing is added then.
+    pub fn append(&mut self, rows: &[f32]) -> Result<Range<u32>> {
+        self.storage.append(rows)
+    }
+
+    pub(crate) fn stage_rows(
+        &self,
+        rows: &[f32],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<StagedRows> {
+        self.storage.stage(rows, name)
+    }
+
+    pub(crate) fn commit_rows(&mut self, staged: StagedRows) -> Range<u32> {
+        self.storage.commit(staged)
+    }
+
+    /// Links the tail, batch by batch; `progress` is told after each and can stop it. What is linked by then stays linked, and
+    /// the rest stays a tail: searches are right either way.
+    ///
+    /// Cost: about `ef_construction` x `max_connections` scores for each vector.
+    ///
+    /// # Errors
+    /// [`VectorizerError::Cancelled`], no room, or the device failed.
+    pub fn build(&mut self, mut progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        while let Some(batch) = self.stage_batch()? {
+            self.commit_batch(batch)?;
+            if progress(self.progress()).is_break() {
+                self.mend()?;
+                return Err(VectorizerError::Cancelled);
+            }
+        }
+        self.mend()
+    }
+
+    /// Forgets all links and builds anew: what a graph that answers badly needs.
+    ///
+    /// # Errors
+    /// As [`HnswGraph::build`].
+    pub fn rebuild(&mut self, progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<()> {
+        self.clear()?;
+        self.build(progress)
+    }
+
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        self.storage.engine_mut().clear_links()?;
+        self.levels.clear();
+        self.entry = None;
+        Ok(())
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            linked: self.linked(),
+            total: self.len(),
+        }
+    }
+
+    /// Works out the links of the next batch; `None` if there is no tail.
+    pub(crate) fn stage_batch(&self) -> Result<Option<StagedBatch>> {
+        let (linked, waiting) = (self.linked(), self.len() - self.linked());
+        if waiting == 0 {
+            return Ok(None);
+        }
+        let first = slot(linked);
+        let slots = first..first + slot(plan::next_batch(linked, waiting));
+        let levels: Vec<u8> = slots
+            .map(|slot| levels::level(self.seed, slot, &self.config))
+            .collect();
+        let batch = LinkBatch {
+            first,
+            levels: &levels,
+            entry: self.entry,
+            selection: plan::selection(&self.config),
+        };
+        let links = self.storage.engine().stage_links(&batch)?;
+        Ok(Some(StagedBatch { links, levels }))
+    }
+
+    /// Shows a staged batch; nothing else may have been linked since it was staged.
+    pub(crate) fn commit_batch(&mut self, batch: StagedBatch) -> Result<()> {
+        self.storage.engine_mut().commit_links(batch.links)?;
+        let first = slot(self.levels.len());
+        for (slot, level) in (first..).zip(&batch.levels) {
+            let level = usize::from(*level);
+            if self.entry.is_none_or(|entry| level > entry.level) {
+                self.entry = Some(Entry { slot, level });
+            }
+        }
+        self.levels.extend(batch.levels);
+        Ok(())
+    }
+
+    fn mend(&mut self) -> Result<()> {
+        loop {
+            let attachments = self.stage_mend()?;
+            if attachments.is_empty() {
+                return Ok(());
+            }
+            self.commit_mend(&attachments)?;
+        }
+    }
+
+    /// Works out links to slots that cannot be reached; none if all can. To be repeated until none is left.
+    pub(crate) fn stage_mend(&self) -> Result<Vec<Attachment>> {
+        self.entry.map_or(Ok(Vec::new()), |entry| {
+            topology::attachments(self.storage.engine(), &self.levels, entry)
+        })
+    }
+
+    pub(crate) fn commit_mend(&mut self, attachments: &[Attachment]) -> Result<()> {
+        self.storage.engine_mut().attach(attachments)
+    }
+
+    /// Proves that the graph keeps its rules: degrees within bounds, no link to itself and none twice, levels right,
+    /// everything reachable from the entry point on every level. Cost: reads all links back, one pass.
+    ///
+    /// # Errors
+    /// [`VectorizerError::GraphDamaged`] names the first broken rule; or the device failed.
+    pub fn check(&self) -> Result<()> {
+        topology::check(self.storage.engine(), &self.levels, self.entry)
+    }
+
+    /// The nearest `min(k, len)` vectors of each query (queries laid end to end), nearest first, ties by slot.
+    /// An answer depends on its query alone, never on the others of the call.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidK`], [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`],
+    /// [`VectorizerError::InvalidEf`], [`VectorizerError::SearchFailed`] where the graph was asked for and there is none,
+    /// no room for the transient buffers, or the device failed.
+    pub fn search(&self, queries: &[f32], k: usize, options: &SearchOptions) -> Result<Answer> {
+        let queries = self.storage.prepare_queries(queries, k)?;
+        let count = queries.len() / self.dimension();
+        if self.is_empty() {
+            return Ok(Answer {
+                hits: Hits::none(count),
+                path: SearchPath::Exact,
+            });
+        }
+        let k = k.min(self.len());
+        let engine = self.storage.engine();
+        let sizes = planner::Sizes {
+            count: self.len(),
+            linked: self.linked(),
+            queries: count,
+            k,
+        };
+        let choice = planner::choose(sizes, &self.config, options, engine.max_ef())?;
+        let (hits, path) = match (choice, self.entry) {
+            (planner::Choice::Graph { ef }, Some(entry)) => {
+                (self.walk(&queries, k, ef, entry)?, SearchPath::Graph)
+            }
+            _ => (
+                engine.exact(&queries, k, 0..slot(self.len()))?,
+                SearchPath::Exact,
+            ),
+        };
+        let graph = path == SearchPath::Graph;
+        let counter = if graph {
+            &self.graph_queries
+        } else {
+            &self.exact_queries
+        };
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+        self.last_path
+            .store(1 + u64::from(graph), Ordering::Relaxed);
+        Ok(Answer { hits, path })
+    }
+
+    /// The graph's answer for the linked slots, merged with the exact one for the tail.
+    fn walk(&self, queries: &[f32], k: usize, ef: usize, entry: Entry) -> Result<Hits> {
+        let engine = self.storage.engine();
+        let (linked, count) = (self.linked(), self.len());
+        let walk = Walk {
+            entry,
+            level: 0,
+            ef,
+            k: k.min(linked),
+        };
+        let walked = engine.walk(queries, &walk)?;
+        if linked == count {
+            return Ok(walked);
+        }
+        let tail = engine.exact(queries, k.min(count - linked), slot(linked)..slot(count))?;
+        let mut merged = Vec::with_capacity(k * walked.queries());
+        for (walked, tail) in walked.iter().zip(tail.iter()) {
+            let start = merged.len();
+            merge(walked, tail, k, &mut merged);
+            merged.resize(start + k, Neighbor::NONE);
+        }
+        Ok(Hits::new(k, merged))
+    }
+
+    /// The vector in `slot` as it was added; `None` if there is none.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn get(&self, slot: u32) -> Result<Option<Vec<f32>>> {
+        self.storage.get(slot)
+    }
+
+    /// The graph's parameters.
+    #[must_use]
+    pub fn config(&self) -> &HnswConfig {
+        &self.config
+    }
+
+    /// How many vectors are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.storage.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.storage.is_empty()
+    }
+
+    /// How many are linked; the rest is the tail.
+    #[must_use]
+    pub fn linked(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Components of a vector.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.storage.dimension()
+    }
+
+    /// How nearness is measured.
+    #[must_use]
+    pub fn metric(&self) -> DistanceMetric {
+        self.storage.metric()
+    }
+
+    /// The vectors on their device.
+    #[must_use]
+    pub fn storage(&self) -> &VectorStorage {
+        &self.storage
+    }
+
+    /// The links of one level, read back: a row for each slot of that level or a higher one, in the order of slots.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn links(&self, level: usize) -> Result<crate::engine::LevelLinks> {
+        self.storage.engine().links(level)
+    }
+
+    /// State and work so far.
+    #[must_use]
+    pub fn stats(&self) -> GraphStats {
+        GraphStats {
+            count: self.len(),
+            linked: self.linked(),
+            top_level: self.entry.map_or(0, |entry| entry.level),
+            exact_queries: self.exact_queries.load(Ordering::Relaxed),
+            graph_queries: self.graph_queries.load(Ordering::Relaxed),
+            last_path: match self.last_path.load(Ordering::Relaxed) {
+                1 => Some(SearchPath::Exact),
+                2 => Some(SearchPath::Graph),
+                _ => None,
+            },
+            counters: self.storage.engine().counters(),
+        }
+    }
+}
+
+/// The first `k` of two ordered lists.
+fn merge<'a>(mut a: &'a [Neighbor], mut b: &'a [Neighbor], k: usize, out: &mut Vec<Neighbor>) {
+    for _ in 0..k {
+        let list = match (a.first(), b.first()) {
+            (Some(x), Some(y)) if x < y => &mut a,
+            (Some(_), None) => &mut a,
+            (_, Some(_)) => &mut b,
+            (None, None) => return,
+        };
+        out.push(list[0]);
+        *list = &list[1..];
+    }
+}

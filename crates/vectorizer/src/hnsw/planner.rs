@@ -1,0 +1,169 @@
+//! Whether a search walks the graph or compares every vector.
+//!
+//! The choice is made from sizes and stored figures alone, never from a clock, so that the same search takes the same path
+//! every time.
+
+use crate::config::{HnswConfig, MAX_EF, SearchOptions, SearchPath};
+use crate::error::{Result, VectorizerError};
+
+/// A score of a walk costs as much as this many of a scan: rows lie scattered and every hop waits for the one before.
+/// A lone query scans row by row; a batch shares each row among its queries.
+const SCAN_GAIN_ALONE: usize = 2;
+const SCAN_GAIN_BATCH: usize = 8;
+/// From this many queries on, a scan shares rows.
+const BATCH: usize = 16;
+
+/// What the choice is made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) count: usize,
+    pub(super) linked: usize,
+    pub(super) queries: usize,
+    pub(super) k: usize,
+}
+
+/// The way a search takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Compare every vector.
+    Exact,
+    /// Walk the graph with this beam width, and compare the tail.
+    Graph {
+        /// At least k.
+        ef: usize,
+    },
+}
+
+/// Chooses; `max_ef` is the widest beam the engine has.
+pub(super) fn choose(
+    sizes: Sizes,
+    config: &HnswConfig,
+    options: &SearchOptions,
+    max_ef: usize,
+) -> Result<Choice> {
+    let asked = options.ef.unwrap_or(config.ef_search);
+    if !(1..=MAX_EF).contains(&asked) {
+        return Err(VectorizerError::InvalidEf {
+            actual: asked,
+            max: MAX_EF,
+        });
+    }
+    // A beam wider than the graph finds no more.
+    let ef = asked.max(sizes.k).min(sizes.linked.max(sizes.k));
+    match options.path {
+        SearchPath::Exact => Ok(Choice::Exact),
+        SearchPath::Graph if sizes.count > 0 && sizes.linked == 0 => {
+            Err(VectorizerError::SearchFailed)
+        }
+        SearchPath::Graph if ef > max_ef => Err(VectorizerError::InvalidEf {
+            actual: ef,
+            max: max_ef,
+        }),
+        SearchPath::Graph => Ok(Choice::Graph { ef }),
+        SearchPath::Auto if sizes.linked == 0 || ef > max_ef => Ok(Choice::Exact),
+        SearchPath::Auto => {
+            let gain = if sizes.queries < BATCH {
+                SCAN_GAIN_ALONE
+            } else {
+                SCAN_GAIN_BATCH
+            };
+            // The paper's cost: the beam's slots are expanded once each, about half of their links being new.
+            let walked = ef.saturating_mul(config.max_connections);
+            let graph = walked
+                .saturating_mul(gain)
+                .saturating_add(sizes.count - sizes.linked);
+            Ok(if graph < sizes.count {
+                Choice::Graph { ef }
+            } else {
+                Choice::Exact
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: Sizes = Sizes {
+        count: 100_000,
+        linked: 100_000,
+        queries: 1000,
+        k: 10,
+    };
+
+    fn chosen(sizes: Sizes, path: SearchPath, ef: Option<usize>) -> Result<Choice> {
+        choose(
+            sizes,
+            &HnswConfig::default(),
+            &SearchOptions {
+                path,
+                ef,
+                ..SearchOptions::default()
+            },
+            1024,
+        )
+    }
+
+    #[test]
+    fn large_collections_walk_and_small_ones_scan() {
+        assert_eq!(
+            chosen(SIZES, SearchPath::Auto, None),
+            Ok(Choice::Graph { ef: 64 })
+        );
+        let small = Sizes {
+            count: 1000,
+            linked: 1000,
+            ..SIZES
+        };
+        assert_eq!(chosen(small, SearchPath::Auto, None), Ok(Choice::Exact));
+        assert_eq!(
+            chosen(small, SearchPath::Graph, None),
+            Ok(Choice::Graph { ef: 64 })
+        );
+        assert_eq!(chosen(SIZES, SearchPath::Exact, None), Ok(Choice::Exact));
+    }
+
+    #[test]
+    fn ef_is_raised_to_k() {
+        let many = Sizes { k: 100, ..SIZES };
+        assert_eq!(
+            chosen(many, SearchPath::Graph, Some(10)),
+            Ok(Choice::Graph { ef: 100 })
+        );
+    }
+
+    #[test]
+    fn a_beam_beyond_the_engine_is_exact_or_an_error() {
+        let many = Sizes { k: 2000, ..SIZES };
+        assert_eq!(chosen(many, SearchPath::Auto, None), Ok(Choice::Exact));
+        let error = chosen(many, SearchPath::Graph, None).unwrap_err();
+        assert_eq!(
+            error,
+            VectorizerError::InvalidEf {
+                actual: 2000,
+                max: 1024
+            }
+        );
+        assert!(chosen(SIZES, SearchPath::Auto, Some(0)).is_err());
+    }
+
+    #[test]
+    fn without_a_graph_only_its_own_wish_fails() {
+        let unlinked = Sizes { linked: 0, ..SIZES };
+        assert_eq!(chosen(unlinked, SearchPath::Auto, None), Ok(Choice::Exact));
+        assert_eq!(
+            chosen(unlinked, SearchPath::Graph, None),
+            Err(VectorizerError::SearchFailed)
+        );
+    }
+
+    #[test]
+    fn a_long_tail_is_scanned_with_the_rest() {
+        let tail = Sizes {
+            linked: 2000,
+            ..SIZES
+        };
+        assert_eq!(chosen(tail, SearchPath::Auto, None), Ok(Choice::Exact));
+    }
+}

@@ -1,0 +1,288 @@
+//! What holds of every graph: bounds, levels, and that everything can be reached. Checked by `check`, mended by `attachments`.
+
+use crate::engine::{Attachment, Engine, Entry, LevelLinks, NO_SLOT, Walk, slot};
+use crate::error::{Result, VectorizerError};
+
+/// Beam and number of near slots looked at for a place to attach a lost slot to.
+const ATTACH_EF: usize = 64;
+/// Lost slots looked up in one call.
+const ATTACH_BLOCK: usize = 4096;
+
+/// One level read back: its members in order, and a row of links for each.
+struct Level {
+    members: Vec<u32>,
+    links: LevelLinks,
+}
+
+impl Level {
+    fn read(engine: &dyn Engine, levels: &[u8], level: usize) -> Result<Self> {
+        let at_least = |height: &u8| usize::from(*height) >= level;
+        let slots = levels
+            .iter()
+            .enumerate()
+            .filter(|(_, height)| at_least(height));
+        let members = slots.map(|(index, _)| slot(index)).collect();
+        Ok(Self {
+            members,
+            links: engine.links(level)?,
+        })
+    }
+
+    /// The place of a slot among the members.
+    fn rank(&self, slot: u32) -> Option<usize> {
+        // On level 0 everyone is a member.
+        let index = slot as usize;
+        if self.members.get(index) == Some(&slot) {
+            Some(index)
+        } else {
+            self.members.binary_search(&slot).ok()
+        }
+    }
+
+    fn row(&self, rank: usize) -> &[u32] {
+        &self.links.rows[rank * self.links.degree..][..self.links.degree]
+    }
+}
+
+/// Which members have been reached, and by which links.
+struct Reach {
+    reached: Vec<bool>,
+    /// A bit for each place of a row whose link first reached its target: these must stay.
+    tree: Vec<u128>,
+    count: usize,
+    queue: Vec<u32>,
+}
+
+impl Reach {
+    fn new(members: usize) -> Self {
+        Self {
+            reached: vec![false; members],
+            tree: vec![0; members],
+            count: 0,
+            queue: Vec::new(),
+        }
+    }
+
+    /// Walks from member `start`, not reached yet, over everything it leads to.
+    fn spread(&mut self, level: &Level, start: usize) {
+        self.reached[start] = true;
+        self.count += 1;
+        self.queue.push(slot(start));
+        while let Some(from) = self.queue.pop() {
+            let from = from as usize;
+            for (place, to) in level.row(from).iter().enumerate() {
+                // Broken links are `check`'s to name.
+                let Some(rank) = level.rank(*to) else {
+                    continue;
+                };
+                if !self.reached[rank] {
+                    self.reached[rank] = true;
+                    self.count += 1;
+                    self.tree[from] |= 1 << place;
+                    self.queue.push(slot(rank));
+                }
+            }
+        }
+    }
+
+    /// A place of the row that is empty, or whose link nobody depends on: the farthest chosen last, so the last of those.
+    fn free_place(&self, level: &Level, rank: usize) -> Option<usize> {
+        let row = level.row(rank);
+        let empty = row.iter().position(|to| *to == NO_SLOT);
+        empty.or_else(|| {
+            (0..row.len())
+                .rev()
+                .find(|place| self.tree[rank] >> place & 1 == 0)
+        })
+    }
+}
+
+/// Links that make slots reachable from the entry point which are not: each from the nearest reachable slot that has a place
+/// for it. Empty if everything is reached. Where many are lost together, their links become places for the next call.
+pub(super) fn attachments(
+    engine: &dyn Engine,
+    levels: &[u8],
+    entry: Entry,
+) -> Result<Vec<Attachment>> {
+    let mut attachments = Vec::new();
+    for number in 0..=entry.level {
+        attach_level(engine, levels, entry, number, &mut attachments)?;
+    }
+    Ok(attachments)
+}
+
+fn attach_level(
+    engine: &dyn Engine,
+    levels: &[u8],
+    entry: Entry,
+    number: usize,
+    attachments: &mut Vec<Attachment>,
+) -> Result<()> {
+    let mut level = Level::read(engine, levels, number)?;
+    let mut reach = Reach::new(level.members.len());
+    let Some(start) = level.rank(entry.slot) else {
+        return Ok(());
+    };
+    reach.spread(&level, start);
+    let lost: Vec<usize> = (0..level.members.len())
+        .filter(|rank| !reach.reached[*rank])
+        .take(ATTACH_BLOCK)
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    // Straight from the entry point on this level: what such a walk finds is reached.
+    let walk = Walk {
+        entry: Entry {
+            level: number,
+            ..entry
+        },
+        level: number,
+        ef: ATTACH_EF,
+        k: ATTACH_EF,
+    };
+    let hits = engine.walk(&rows_of(engine, &level, &lost)?, &walk)?;
+    let before = attachments.len();
+    for (rank, near) in lost.iter().copied().zip(hits.iter()) {
+        if reach.reached[rank] {
+            continue;
+        }
+        let places = near
+            .iter()
+            .filter_map(|n| level.rank(n.slot))
+            .filter(|from| reach.reached[*from]);
+        let place = places
+            .filter_map(|from| Some((from, reach.free_place(&level, from)?)))
+            .next();
+        if let Some((from, place)) = place {
+            attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
+        }
+    }
+    if attachments.len() == before {
+        // Every near row is full of links that others depend on. Somewhere there is room: a tree of n has n - 1 links.
+        let rank = lost[0];
+        let mut reached = (0..level.members.len()).filter(|from| reach.reached[*from]);
+        let place = reached.find_map(|from| Some((from, reach.free_place(&level, from)?)));
+        let Some((from, place)) = place else {
+            return Err(damaged(format!(
+                "level {number} has no room to reach slot {}",
+                level.members[rank]
+            )));
+        };
+        attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
+    }
+    Ok(())
+}
+
+/// Writes the link `from` -> `to` (ranks) into the copy of the level, and reaches what it leads to.
+fn attach(
+    level: &mut Level,
+    reach: &mut Reach,
+    number: usize,
+    from: usize,
+    place: usize,
+    to: usize,
+) -> Attachment {
+    let degree = level.links.degree;
+    level.links.rows[from * degree + place] = level.members[to];
+    reach.tree[from] |= 1 << place;
+    reach.spread(level, to);
+    Attachment {
+        level: number,
+        from: level.members[from],
+        place,
+        to: level.members[to],
+    }
+}
+
+fn rows_of(engine: &dyn Engine, level: &Level, ranks: &[usize]) -> Result<Vec<f32>> {
+    let dimension = engine.layout().dimension;
+    let mut rows = vec![0.0; ranks.len() * dimension];
+    for (rank, row) in ranks.iter().zip(rows.chunks_exact_mut(dimension)) {
+        let slot = level.members[*rank];
+        engine.read_rows(slot..slot + 1, row)?;
+    }
+    Ok(rows)
+}
+
+/// Proves the rules of the module's first line.
+pub(super) fn check(engine: &dyn Engine, levels: &[u8], entry: Option<Entry>) -> Result<()> {
+    let highest = levels.iter().copied().max().map(usize::from);
+    let Some(entry) = entry else {
+        return if levels.is_empty() {
+            Ok(())
+        } else {
+            Err(damaged("there is no entry point".to_owned()))
+        };
+    };
+    if levels.get(entry.slot as usize).copied().map(usize::from) != highest
+        || Some(entry.level) != highest
+    {
+        return Err(damaged(format!(
+            "slot {} is the entry point and not on the top level",
+            entry.slot
+        )));
+    }
+    for number in 0..=entry.level {
+        check_level(
+            &Level::read(engine, levels, number)?,
+            engine.layout().degree(number),
+            number,
+            entry,
+        )?;
+    }
+    Ok(())
+}
+
+fn check_level(level: &Level, degree: usize, number: usize, entry: Entry) -> Result<()> {
+    if level.links.degree != degree || level.links.rows.len() != level.members.len() * degree {
+        return Err(damaged(format!(
+            "level {number} has {} links, not its members' number",
+            level.links.rows.len()
+        )));
+    }
+    let mut sorted = Vec::with_capacity(degree);
+    for (rank, from) in level.members.iter().enumerate() {
+        let row = level.row(rank);
+        let used = row.iter().position(|to| *to == NO_SLOT).unwrap_or(degree);
+        if row[used..].iter().any(|to| *to != NO_SLOT) {
+            return Err(damaged(format!(
+                "slot {from} has a gap in its row on level {number}"
+            )));
+        }
+        sorted.clear();
+        sorted.extend_from_slice(&row[..used]);
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(damaged(format!(
+                "slot {from} links to {} twice on level {number}",
+                twice[0]
+            )));
+        }
+        if sorted.binary_search(from).is_ok() {
+            return Err(damaged(format!(
+                "slot {from} links to itself on level {number}"
+            )));
+        }
+        if let Some(stranger) = sorted.iter().find(|to| level.rank(**to).is_none()) {
+            return Err(damaged(format!(
+                "slot {from} links to {stranger}, which is not on level {number}"
+            )));
+        }
+    }
+    let mut reach = Reach::new(level.members.len());
+    if let Some(start) = level.rank(entry.slot) {
+        reach.spread(level, start);
+    }
+    match reach.reached.iter().position(|reached| !reached) {
+        Some(rank) => Err(damaged(format!(
+            "slot {} cannot be reached on level {number}",
+            level.members[rank]
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn damaged(reason: String) -> VectorizerError {
+    VectorizerError::GraphDamaged { reason }
+}

@@ -1,0 +1,272 @@
+//! Vectors on a device, by slot: checked at the door, made unit where the metric wants it, given back as they came.
+
+use std::ops::Range;
+
+use crate::config::MAX_DIMENSION;
+use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, Staged, slot};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::context::{Context, Device};
+use crate::models::DistanceMetric;
+
+mod originals;
+
+use originals::{Originals, StagedOriginals};
+
+/// The bound on a vector's squared length for Euclidean and the dot product: beyond it f32 distances could overflow.
+pub const MAX_SQUARED_LENGTH: f32 = f32::MAX / 16.0;
+
+/// Vectors in the memory of one device, numbered by slot in the order they came.
+///
+/// This is the layer below [`HnswGraph`](crate::hnsw::HnswGraph) and [`Collection`](crate::collection::Collection): no ids, no links.
+/// A search compares every vector.
+///
+/// ```
+/// use vectorizer::gpu::metal_native::{MetalNativeContext, MetalNativeVectorStorage};
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let context = MetalNativeContext::new()?;
+/// let mut storage = MetalNativeVectorStorage::new(&context, 2, DistanceMetric::Euclidean)?;
+/// let slots = storage.append(&[0.0, 0.0, 3.0, 4.0])?;
+/// assert_eq!(slots, 0..2);
+/// let hits = storage.search(&[3.0, 3.0], 1)?;
+/// assert_eq!(hits.of(0)[0].slot, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct VectorStorage {
+    engine: Box<dyn Engine>,
+    device: Device,
+    metric: DistanceMetric,
+    originals: Option<Originals>,
+}
+
+/// Rows that are on the device and not yet visible.
+#[derive(Debug)]
+pub(crate) struct StagedRows {
+    rows: Staged,
+    originals: Option<StagedOriginals>,
+}
+
+impl VectorStorage {
+    /// An empty storage on the context's device, on all cores where that is the CPU.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidDimension`], or the device failed.
+    pub fn new(context: &Context, dimension: usize, metric: DistanceMetric) -> Result<Self> {
+        Self::with_links(
+            context,
+            dimension,
+            metric,
+            crate::config::HnswConfig::default().max_connections,
+            0,
+        )
+    }
+
+    /// The same, with the width that rows of links will have if there is to be a graph, and a number of threads (0: all cores).
+    pub(crate) fn with_links(
+        context: &Context,
+        dimension: usize,
+        metric: DistanceMetric,
+        max_connections: usize,
+        threads: usize,
+    ) -> Result<Self> {
+        if !(1..=MAX_DIMENSION).contains(&dimension) {
+            return Err(VectorizerError::InvalidDimension {
+                actual: dimension,
+                max: MAX_DIMENSION,
+            });
+        }
+        let device = context.device();
+        let layout = Layout {
+            dimension,
+            scoring: metric.into(),
+            max_connections,
+        };
+        let engine = engine::open(&device, layout, threads)?;
+        let originals = (metric == DistanceMetric::Cosine).then(|| Originals::new(dimension));
+        Ok(Self {
+            engine,
+            device,
+            metric,
+            originals,
+        })
+    }
+
+    /// Adds vectors, laid end to end, and returns their slots.
+    ///
+    /// # Errors
+    /// [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`], [`VectorizerError::TooManyVectors`],
+    /// no room, or the device failed. Nothing is added then.
+    pub fn append(&mut self, rows: &[f32]) -> Result<Range<u32>> {
+        let staged = self.stage(rows, &|row| format!("row {row}"))?;
+        Ok(self.commit(staged))
+    }
+
+    /// Puts rows on the device without showing them yet; `name` names a row in an error.
+    pub(crate) fn stage(&self, rows: &[f32], name: &dyn Fn(usize) -> String) -> Result<StagedRows> {
+        let count = self.check_shape(rows)?;
+        let requested = self.len() + count;
+        if requested > MAX_SLOTS {
+            return Err(VectorizerError::TooManyVectors {
+                max: MAX_SLOTS,
+                requested,
+            });
+        }
+        self.check_values(rows, name)?;
+        let Some(originals) = &self.originals else {
+            return Ok(StagedRows {
+                rows: self.engine.stage_rows(rows)?,
+                originals: None,
+            });
+        };
+        let mut units = rows.to_vec();
+        let staged = originals.stage(&mut units);
+        Ok(StagedRows {
+            rows: self.engine.stage_rows(&units)?,
+            originals: Some(staged),
+        })
+    }
+
+    /// Shows staged rows; nothing else may have been committed since they were staged.
+    pub(crate) fn commit(&mut self, staged: StagedRows) -> Range<u32> {
+        let first = self.len();
+        self.engine.commit_rows(staged.rows);
+        if let (Some(originals), Some(staged)) = (&mut self.originals, staged.originals) {
+            originals.commit(staged);
+        }
+        slot(first)..slot(self.len())
+    }
+
+    /// The vector in `slot`, bit for bit as it was added; `None` if there is none.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn get(&self, slot: u32) -> Result<Option<Vec<f32>>> {
+        if slot as usize >= self.len() {
+            return Ok(None);
+        }
+        let mut row = vec![0.0; self.dimension()];
+        self.engine.read_rows(slot..slot + 1, &mut row)?;
+        if let Some(originals) = &self.originals {
+            originals.restore(slot, &mut row);
+        }
+        Ok(Some(row))
+    }
+
+    /// The `min(k, len)` nearest vectors for each query (queries laid end to end), nearest first, ties by slot.
+    /// Every vector is compared.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidK`], [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`], no room for
+    /// the transient buffers, or the device failed.
+    pub fn search(&self, queries: &[f32], k: usize) -> Result<Hits> {
+        let queries = self.prepare_queries(queries, k)?;
+        self.engine
+            .exact(&queries, k.min(self.len()), 0..slot(self.len()))
+    }
+
+    /// Checks queries and makes them what the engine compares.
+    pub(crate) fn prepare_queries<'q>(
+        &self,
+        queries: &'q [f32],
+        k: usize,
+    ) -> Result<std::borrow::Cow<'q, [f32]>> {
+        if k == 0 {
+            return Err(VectorizerError::InvalidK);
+        }
+        self.check_shape(queries)?;
+        self.check_values(queries, &|query| format!("query {query}"))?;
+        if self.originals.is_none() {
+            return Ok(queries.into());
+        }
+        let mut units = queries.to_vec();
+        for unit in units.chunks_exact_mut(self.dimension()) {
+            originals::make_unit(unit);
+        }
+        Ok(units.into())
+    }
+
+    fn check_shape(&self, rows: &[f32]) -> Result<usize> {
+        let dimension = self.dimension();
+        if !rows.len().is_multiple_of(dimension) {
+            return Err(VectorizerError::ShapeMismatch {
+                values: rows.len(),
+                dimension,
+            });
+        }
+        Ok(rows.len() / dimension)
+    }
+
+    fn check_values(&self, rows: &[f32], name: &dyn Fn(usize) -> String) -> Result<()> {
+        // Unit rows cannot overflow, however long the vector was.
+        let bounded = self.originals.is_none();
+        for (number, row) in rows.chunks_exact(self.dimension()).enumerate() {
+            let squared = originals::squared_length(row);
+            // NaN fails the comparison; a sum of finite f64 squares of f32 is finite.
+            let fits = if bounded {
+                squared <= f64::from(MAX_SQUARED_LENGTH)
+            } else {
+                squared.is_finite()
+            };
+            if !fits {
+                let worst = row
+                    .iter()
+                    .position(|x| !x.is_finite())
+                    .unwrap_or_else(|| largest(row));
+                return Err(VectorizerError::InvalidComponent {
+                    id: name(number),
+                    index: worst,
+                    value: row[worst],
+                    limit: MAX_SQUARED_LENGTH,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// How many vectors are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.engine.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.engine.is_empty()
+    }
+
+    /// Components of a vector.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.engine.layout().dimension
+    }
+
+    /// How nearness is measured.
+    #[must_use]
+    pub fn metric(&self) -> DistanceMetric {
+        self.metric
+    }
+
+    /// The device the vectors are on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    pub(crate) fn engine_mut(&mut self) -> &mut dyn Engine {
+        self.engine.as_mut()
+    }
+}
+
+fn largest(row: &[f32]) -> usize {
+    (0..row.len())
+        .max_by(|a, b| row[*a].abs().total_cmp(&row[*b].abs()))
+        .unwrap_or(0)
+}

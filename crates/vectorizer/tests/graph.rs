@@ -1,0 +1,361 @@
+//! The graph, on every engine: the same everywhere, connected, and near enough to exact.
+
+mod support;
+
+use std::ops::ControlFlow;
+
+use support::{contexts, exact, integer_rows, random_rows, recall, sign_rows};
+use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+use vectorizer::error::VectorizerError;
+use vectorizer::gpu::context::Context;
+use vectorizer::hnsw::HnswGraph;
+use vectorizer::models::DistanceMetric;
+
+const GRAPH: SearchOptions = SearchOptions {
+    path: SearchPath::Graph,
+    ef: None,
+    with_payload: false,
+};
+
+fn built(context: &Context, dimension: usize, metric: DistanceMetric, rows: &[f32]) -> HnswGraph {
+    let mut graph =
+        HnswGraph::new(context, dimension, metric, CollectionOptions::default()).unwrap();
+    graph.append(rows).unwrap();
+    graph.build(|_| ControlFlow::Continue(())).unwrap();
+    graph.check().unwrap();
+    graph
+}
+
+/// Mean recall@10 of the graph over the queries.
+fn graph_recall(graph: &HnswGraph, rows: &[f32], queries: &[f32]) -> f64 {
+    let dimension = graph.dimension();
+    let answer = graph.search(queries, 10, &GRAPH).unwrap();
+    assert_eq!(answer.path, SearchPath::Graph);
+    let each = queries
+        .chunks_exact(dimension)
+        .zip(answer.hits.iter())
+        .map(|(query, hits)| {
+            let found: Vec<u32> = hits.iter().map(|hit| hit.slot).collect();
+            recall(graph.metric(), rows, query, &found, 10)
+        });
+    each.sum::<f64>() / (queries.len() / dimension) as f64
+}
+
+#[test]
+fn every_engine_builds_the_same_graph_and_finds_the_same() {
+    for (count, dimension) in [
+        (1, 3),
+        (2, 3),
+        (31, 16),
+        (32, 1),
+        (33, 17),
+        (1000, 16),
+        (1000, 64),
+        (5000, 16),
+    ] {
+        for metric in [
+            DistanceMetric::Euclidean,
+            DistanceMetric::DotProduct,
+            DistanceMetric::Cosine,
+        ] {
+            let seed = (count + dimension) as u64;
+            // Unit rows are exact where a length is a power of two.
+            let make = if metric == DistanceMetric::Cosine {
+                sign_rows
+            } else {
+                integer_rows
+            };
+            if metric == DistanceMetric::Cosine && ![1, 4, 16, 64].contains(&dimension) {
+                continue;
+            }
+            let rows = make(seed, count, dimension);
+            let queries = make(seed + 1, 100, dimension);
+            let graphs: Vec<_> = contexts()
+                .iter()
+                .map(|context| built(context, dimension, metric, &rows))
+                .collect();
+            let told = format!("{metric} {count} x {dimension}, seed {seed}");
+            let levels = graphs[0].stats().top_level;
+            let found = graphs[0].search(&queries, 10, &GRAPH).unwrap();
+            for other in &graphs[1..] {
+                assert_eq!(other.stats().top_level, levels, "{told}");
+                for level in 0..=levels {
+                    assert_eq!(
+                        other.links(level).unwrap(),
+                        graphs[0].links(level).unwrap(),
+                        "{told}, level {level}"
+                    );
+                }
+                assert_eq!(other.search(&queries, 10, &GRAPH).unwrap(), found, "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_graph_again() {
+    for context in contexts() {
+        let rows = random_rows(9, 3000, 24);
+        let graphs = [0, 1].map(|_| built(&context, 24, DistanceMetric::Euclidean, &rows));
+        assert_eq!(graphs[0].stats().top_level, graphs[1].stats().top_level);
+        for level in 0..=graphs[0].stats().top_level {
+            assert_eq!(
+                graphs[0].links(level).unwrap(),
+                graphs[1].links(level).unwrap(),
+                "{context} level {level}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_answer_does_not_depend_on_the_batch() {
+    for context in contexts() {
+        let rows = random_rows(1, 3000, 32);
+        let graph = built(&context, 32, DistanceMetric::Cosine, &rows);
+        let queries = random_rows(2, 1000, 32);
+        let all = graph.search(&queries, 10, &GRAPH).unwrap().hits;
+        for size in [1, 7, 64] {
+            for (block, queries) in queries.chunks(size * 32).enumerate().take(30) {
+                let some = graph.search(queries, 10, &GRAPH).unwrap().hits;
+                for (number, hits) in some.iter().enumerate() {
+                    assert_eq!(
+                        hits,
+                        all.of(block * size + number),
+                        "{context} batches of {size}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn recall_at_the_defaults() {
+    for (count, dimension, floor) in [(1000, 32, 0.995), (1000, 128, 0.995), (10_000, 32, 0.985)] {
+        let (seed, metric) = (77, DistanceMetric::Euclidean);
+        let rows = random_rows(seed, count, dimension);
+        let queries = random_rows(seed + 1, 200, dimension);
+        for context in contexts() {
+            let graph = built(&context, dimension, metric, &rows);
+            let recall = graph_recall(&graph, &rows, &queries);
+            assert!(
+                recall >= floor,
+                "{context} {count} x {dimension} seed {seed}: recall {recall} under {floor}"
+            );
+        }
+    }
+}
+
+#[test]
+fn appending_is_as_good_as_building() {
+    let (count, dimension, seed) = (6000, 24, 5);
+    let rows = random_rows(seed, count, dimension);
+    let queries = random_rows(seed + 1, 200, dimension);
+    for context in contexts() {
+        let bulk = graph_recall(
+            &built(&context, dimension, DistanceMetric::Euclidean, &rows),
+            &rows,
+            &queries,
+        );
+        let options = CollectionOptions::default();
+        let mut grown =
+            HnswGraph::new(&context, dimension, DistanceMetric::Euclidean, options).unwrap();
+        for part in rows.chunks(600 * dimension) {
+            grown.append(part).unwrap();
+            grown.build(|_| ControlFlow::Continue(())).unwrap();
+        }
+        grown.check().unwrap();
+        let recall = graph_recall(&grown, &rows, &queries);
+        assert!(
+            recall >= bulk - 0.01,
+            "{context} seed {seed}: {recall} grown, {bulk} at once"
+        );
+    }
+}
+
+/// Data that has broken graphs before, each with its name.
+fn hard_data() -> Vec<(&'static str, usize, DistanceMetric, Vec<f32>)> {
+    let mut random = fastrand::Rng::with_seed(11);
+    let dimension = 8;
+    let mut copies = random_rows(12, 1000, dimension);
+    copies.extend([0.25; 8].repeat(3000));
+    copies.extend(random_rows(13, 1000, dimension));
+    let lines: Vec<f32> = (1..=2500u16).flat_map(|i| [f32::from(i); 8]).collect();
+    let mut clusters = Vec::new();
+    for cluster in 0..40u8 {
+        for _ in 0..64 {
+            clusters.extend((0..dimension).map(|axis| {
+                let centre = if axis == usize::from(cluster) % dimension {
+                    100.0 * f32::from(cluster + 1)
+                } else {
+                    0.0
+                };
+                centre + random.f32()
+            }));
+        }
+    }
+    vec![
+        (
+            "thousands of copies among others",
+            dimension,
+            DistanceMetric::Euclidean,
+            copies.clone(),
+        ),
+        (
+            "thousands of copies among others",
+            dimension,
+            DistanceMetric::Cosine,
+            copies,
+        ),
+        (
+            "nothing but copies",
+            dimension,
+            DistanceMetric::Euclidean,
+            vec![1.0; 3000 * 8],
+        ),
+        (
+            "zero vectors",
+            dimension,
+            DistanceMetric::Cosine,
+            vec![0.0; 2500 * 8],
+        ),
+        ("one line", dimension, DistanceMetric::Cosine, lines.clone()),
+        ("one line", dimension, DistanceMetric::Euclidean, lines),
+        (
+            "clusters in order",
+            dimension,
+            DistanceMetric::Euclidean,
+            clusters,
+        ),
+        (
+            "a multiple of 32",
+            16,
+            DistanceMetric::Euclidean,
+            random_rows(14, 2048, 16),
+        ),
+    ]
+}
+
+#[test]
+fn hard_data_stays_connected_and_is_found() {
+    for context in contexts() {
+        for (name, dimension, metric, rows) in hard_data() {
+            let graph = built(&context, dimension, metric, &rows);
+            // Every 37th vector looks for itself.
+            let queries: Vec<f32> = rows
+                .chunks_exact(dimension)
+                .step_by(37)
+                .flatten()
+                .copied()
+                .collect();
+            let recall = graph_recall(&graph, &rows, &queries);
+            assert!(recall >= 0.99, "{context} {name} {metric}: recall {recall}");
+        }
+    }
+}
+
+#[test]
+fn every_k_is_answered_in_full() {
+    for context in contexts() {
+        let rows = integer_rows(8, 500, 5);
+        let graph = built(&context, 5, DistanceMetric::Euclidean, &rows);
+        let query = &integer_rows(9, 1, 5);
+        let truth = exact(DistanceMetric::Euclidean, &rows, query);
+        for k in [1, 10, 65, 499, 500, 501] {
+            let hits = graph.search(query, k, &GRAPH).unwrap().hits;
+            assert_eq!(hits.of(0).len(), k.min(500), "{context} k {k}");
+            assert_eq!(hits.of(0)[0].slot as usize, truth[0].1, "{context} k {k}");
+        }
+        let all: Vec<_> = graph
+            .search(query, 500, &GRAPH)
+            .unwrap()
+            .hits
+            .of(0)
+            .iter()
+            .map(|hit| hit.slot as usize)
+            .collect();
+        assert_eq!(
+            all,
+            truth.iter().map(|(_, number)| *number).collect::<Vec<_>>(),
+            "{context}"
+        );
+    }
+}
+
+#[test]
+fn the_tail_is_found_before_it_is_linked() {
+    for context in contexts() {
+        let rows = integer_rows(21, 3000, 12);
+        let mut graph = built(&context, 12, DistanceMetric::Euclidean, &rows);
+        let far: Vec<f32> = (0..20u8).flat_map(|i| [500.0 + f32::from(i); 12]).collect();
+        graph.append(&far).unwrap();
+        assert_eq!((graph.linked(), graph.len()), (3000, 3020));
+        let hits = graph.search(&[500.0; 12], 25, &GRAPH).unwrap().hits;
+        let slots: Vec<_> = hits.of(0).iter().map(|hit| hit.slot).collect();
+        assert_eq!(slots[..20], (3000..3020).collect::<Vec<_>>());
+        assert!(slots[20..].iter().all(|slot| *slot < 3000));
+    }
+}
+
+#[test]
+fn a_build_can_be_stopped_and_goes_on() {
+    for context in contexts() {
+        let rows = random_rows(2, 4000, 8);
+        let mut graph = HnswGraph::new(
+            &context,
+            8,
+            DistanceMetric::Euclidean,
+            CollectionOptions::default(),
+        )
+        .unwrap();
+        graph.append(&rows).unwrap();
+        let mut seen = Vec::new();
+        let stopped = graph.build(|progress| {
+            seen.push(progress.linked);
+            if seen.len() == 2 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        assert_eq!(stopped.unwrap_err(), VectorizerError::Cancelled);
+        assert!(graph.linked() < 4000 && graph.linked() == seen[1]);
+        graph.check().unwrap();
+        graph.build(|_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(graph.linked(), 4000);
+        graph.check().unwrap();
+    }
+}
+
+#[test]
+fn other_parameters_keep_the_rules() {
+    for context in contexts() {
+        for (max_connections, max_level, level_multiplier) in
+            [(2, 16, 1.4), (4, 1, 4.0), (64, 8, 0.5)]
+        {
+            let hnsw = HnswConfig {
+                max_connections,
+                max_level,
+                level_multiplier,
+                ef_construction: 80,
+                ..HnswConfig::default()
+            };
+            let options = CollectionOptions {
+                hnsw,
+                ..CollectionOptions::default()
+            };
+            let mut graph =
+                HnswGraph::new(&context, 6, DistanceMetric::Euclidean, options).unwrap();
+            let rows = random_rows(4, 3000, 6);
+            graph.append(&rows).unwrap();
+            graph.build(|_| ControlFlow::Continue(())).unwrap();
+            graph.check().unwrap();
+            assert!(graph.stats().top_level <= max_level);
+            if max_connections > 2 {
+                let recall = graph_recall(&graph, &rows, &random_rows(5, 100, 6));
+                assert!(recall >= 0.98, "{context} M {max_connections}: {recall}");
+            }
+        }
+    }
+}
