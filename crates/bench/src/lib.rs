@@ -12,10 +12,12 @@
     )
 )]
 
+pub mod dataset;
 pub mod error;
 pub mod ids;
 mod mapping;
 pub mod matrix;
+pub mod measure;
 pub mod npy;
 pub mod percentile;
 pub mod recall;

@@ -43,20 +43,26 @@ pub fn recall(
         hits += chunk
             .par_iter()
             .map_init(Scratch::default, |scratch, &query| {
+                let truth = truth.of(query);
+                let mut ids = found.of(query)[..k.min(found.width())].to_vec();
+                ids.retain(|id| *id != IdTable::NONE);
+                ids.sort_unstable();
+                ids.dedup();
+                // What the truth names is within its own limit: only the others have to be measured.
+                let different = ids.len();
+                ids.retain(|id| !truth.contains(id));
+                let mut hits = different - ids.len();
+                if ids.is_empty() {
+                    return Ok(hits);
+                }
                 queries.read_exact(query, &mut scratch.query)?;
                 let mut limit = f64::NEG_INFINITY;
-                for &id in truth.of(query) {
+                for &id in truth {
                     limit = limit.max(scratch.distance(base, metric, id)?);
                 }
                 let limit = limit + TIE.0 * limit.abs() + TIE.1;
-                let mut ids = found.of(query)[..k.min(found.width())].to_vec();
-                ids.sort_unstable();
-                ids.dedup();
-                let mut hits = 0;
                 for id in ids {
-                    if id != IdTable::NONE && scratch.distance(base, metric, id)? <= limit {
-                        hits += 1;
-                    }
+                    hits += usize::from(scratch.distance(base, metric, id)? <= limit);
                 }
                 Ok(hits)
             })
