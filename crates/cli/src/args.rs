@@ -1,0 +1,168 @@
+//! The arguments, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF};
+use vectorizer::models::DistanceMetric;
+
+const EXAMPLES: &str = "\
+Examples:
+  vectorizer info
+      Which devices there are, and which one would be taken.
+  vectorizer demo
+      Search this repository's own sources and docs; nothing to prepare.
+  vectorizer search --base base.npy --queries queries.npy --metric euclidean -k 10
+      Build an HNSW graph over the rows of base.npy and search it for every row of queries.npy.
+
+Any device but the default is chosen with --device or the environment variable VECTORIZER_DEVICE.
+Exit status: 0 done; 1 the machine failed (device, memory, output); 2 wrong arguments or files.";
+
+const SEARCH_HELP: &str = "\
+Files:
+  .npy     float32, float16, uint8 or int8, two dimensions, C order, little endian
+  .fvecs   float32 rows, each after its length        .bvecs   the same with bytes
+  .ivecs   int32 rows (for --truth)
+  Files are mapped, never held in memory as a whole: memory is what the device keeps plus one block.
+
+Examples:
+  vectorizer search --base base.npy --queries q.npy --metric cosine -k 10 --exact --out ids.npy
+      The exact neighbours, as row numbers of base.npy (int64, one row a query, nearest first).
+  vectorizer search --base base.npy --queries q.npy --metric cosine -k 10 --truth ids.npy --ef 16,32,64,128
+      How recall is bought with speed: one line for each beam width.
+  vectorizer search --base sift.fvecs --queries sift_q.fvecs --metric euclidean --truth sift_gt.ivecs --json
+      One JSON document on standard output, for machines.
+
+JSON:
+  device, backend, reason, metric, count, dimension, queries, k, threads, m, ef_construction, seed (null with
+  --exact), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, and rows: for each --ef an object with path
+  (exact or graph), ef, recall (null without --truth), search_ms, qps, p50_us, p99_us, single_queries, counters.
+  The fields of the last row stand at the top as well.
+
+Recall counts by distance, computed from the data in double precision: a row tied with the k-th true
+neighbour is found. p50_us and p99_us are of single queries, one a call; qps is of all queries in batches.";
+
+const DEVICE_HELP: &str = "auto, gpu, cpu, software (a driver that computes on the CPU, such as lavapipe), or a part of \
+an adapter's name [default: VECTORIZER_DEVICE, else auto]";
+
+/// HNSW on the GPU you already have, and on the CPU when there is none.
+#[derive(Debug, Parser)]
+#[command(name = "vectorizer", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the devices of this machine, what they can do, and which one would be taken and why.
+    Info(InfoArguments),
+    /// Search real text: this repository's own sources and docs, or the files under PATH.
+    Demo(DemoArguments),
+    /// Search a file of vectors for the neighbours of the vectors of another.
+    Search(SearchArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArguments {
+    #[arg(long, value_name = "DEVICE", help = DEVICE_HELP)]
+    pub(crate) device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArguments {
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Reads text files, cuts them into paragraphs, turns each into a vector of 512 numbers, adds them to a collection, builds its
+/// graph and searches it.
+///
+/// The vectors come from a small embedder that hashes words and pieces of words. It knows spelling, not meaning: a stand-in
+/// for a real embedding model, so that the demo needs no download.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// A folder or a file to read instead of this repository. Hidden, ignored, binary and very large files are skipped.
+    pub(crate) path: Option<PathBuf>,
+    /// What to look for; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) query: Vec<String>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+}
+
+/// Finds the k nearest rows of BASE for every row of QUERIES: by an HNSW graph that is built first, or exactly.
+#[derive(Debug, Args)]
+#[command(after_help = SEARCH_HELP)]
+pub(crate) struct SearchArguments {
+    /// The vectors to search in.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base: PathBuf,
+    /// The vectors to search for, of the same dimension.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) queries: PathBuf,
+    /// How nearness is measured.
+    #[arg(long, value_enum)]
+    pub(crate) metric: Metric,
+    /// How many neighbours to find; more than there are rows means all of them.
+    #[arg(short, default_value = "10", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) k: usize,
+    /// Compare every vector instead of building a graph; what is said about the graph is then ignored.
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// The true neighbours, to measure recall by: row numbers of any integer type, at least k wide (.npy or .ivecs).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) truth: Option<PathBuf>,
+    /// Where to write the row numbers found (.npy, int64); with several --ef, those of the last. Written whole or not at all.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Threads of the CPU engine; 0 is all cores.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
+    pub(crate) threads: usize,
+    /// Links a vector makes (the paper's M); level 0 holds twice as many.
+    #[arg(long, value_name = "LINKS", default_value_t = HnswConfig::default().max_connections,
+        value_parser = RangedU64ValueParser::<usize>::new().range(2..=MAX_CONNECTIONS as u64))]
+    pub(crate) m: usize,
+    /// Beam width while building.
+    #[arg(long, value_name = "WIDTH", default_value_t = HnswConfig::default().ef_construction,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub(crate) ef_construction: usize,
+    /// Beam widths of the search, separated by commas: all queries are searched with each. Less than k means k.
+    #[arg(long, value_name = "WIDTHS", value_delimiter = ',', default_values_t = [HnswConfig::default().ef_search],
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_EF as u64))]
+    pub(crate) ef: Vec<usize>,
+    /// Decides the levels of the graph: the same seed and input give the same graph.
+    #[arg(long, default_value_t = vectorizer::config::CollectionOptions::default().seed)]
+    pub(crate) seed: u64,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Metric {
+    /// The straight line between two points.
+    #[value(alias = "l2")]
+    Euclidean,
+    /// The angle between two vectors.
+    Cosine,
+    /// The inner product.
+    #[value(alias = "ip")]
+    Dot,
+}
+
+impl From<Metric> for DistanceMetric {
+    fn from(metric: Metric) -> Self {
+        match metric {
+            Metric::Euclidean => Self::Euclidean,
+            Metric::Cosine => Self::Cosine,
+            Metric::Dot => Self::DotProduct,
+        }
+    }
+}

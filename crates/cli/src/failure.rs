@@ -1,0 +1,75 @@
+//! Why the command stops: one line, and an exit status that says whose turn it is.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use vectorizer::error::VectorizerError;
+use vectorizer_bench::DataError;
+
+/// What ends the command. Its text is one line.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something about the arguments or the files: exit status 2, as for arguments that do not parse.
+    Input(String),
+    /// Something about the machine: exit status 1.
+    Machine(String),
+    /// Our own output cannot be written.
+    Output(io::Error),
+}
+
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Input(_) => ExitCode::from(2),
+            Self::Machine(_) | Self::Output(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Input(text) | Self::Machine(text) => text.clone(),
+            Self::Output(error) => format!("cannot write the output: {error}"),
+        };
+        // A driver's own words may have several lines.
+        f.write_str(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<VectorizerError> for Failure {
+    fn from(error: VectorizerError) -> Self {
+        use VectorizerError as E;
+        match error {
+            E::VramFallback
+            | E::SearchFailed
+            | E::VramLimitExceeded { .. }
+            | E::BufferAllocationFailed
+            | E::DeviceFailed { .. }
+            | E::DeviceLost { .. }
+            | E::Cancelled
+            | E::GraphDamaged { .. } => Self::Machine(error.to_string()),
+            // What is left is about the data, the parameters, or a device that was asked for by name.
+            _ => Self::Input(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! `vectorizer search`: a file of vectors, a file of queries, and what it took to answer them.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+use vectorizer::engine::Counters;
+use vectorizer::hnsw::HnswGraph;
+use vectorizer_bench::recall::recall;
+use vectorizer_bench::{IdTable, Matrix, ids, percentile, truth};
+
+use crate::args::SearchArguments;
+use crate::device;
+use crate::failure::{Failure, Result};
+use crate::figures::milliseconds;
+use crate::progress::Stage;
+
+mod report;
+
+use report::{Report, Row};
+
+/// Bytes of rows that are read and added at a time.
+const ADD_BLOCK: usize = 32 << 20;
+/// Queries of one call: what a GPU is asked at once, and what keeps the CPU busy while its bar moves.
+const GPU_BATCH: usize = 10_000;
+const CPU_BATCH: usize = 1_000;
+/// And how many bytes they may take.
+const QUERY_BYTES: usize = 256 << 20;
+/// The most single queries that are timed for each row of the table, and how long that may take.
+const SINGLES: usize = 2_000;
+const SINGLES_TIME: Duration = Duration::from_secs(2);
+/// Queries before the clock counts.
+const WARM_UP: usize = 32;
+
+pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
+    let input = Input::open(arguments)?;
+    let context = device::open(&arguments.device)?;
+    let batch = if context.device().is_cpu() {
+        CPU_BATCH
+    } else {
+        GPU_BATCH
+    };
+    let options = CollectionOptions {
+        hnsw: HnswConfig {
+            max_connections: arguments.m,
+            ef_construction: arguments.ef_construction,
+            // The paper's choice for this M.
+            level_multiplier: level_multiplier(arguments.m),
+            ..HnswConfig::default()
+        },
+        seed: arguments.seed,
+        threads: arguments.threads,
+    };
+    let mut graph = HnswGraph::new(
+        &context,
+        input.base.dimension(),
+        arguments.metric.into(),
+        options,
+    )?;
+    let quiet = arguments.json;
+    let (read, add) = fill(&mut graph, &input.base, quiet)?;
+    let building = Instant::now();
+    if !arguments.exact {
+        build(&mut graph, quiet)?;
+    }
+    let build = building.elapsed();
+    let build_counters = graph.stats().counters;
+
+    let efs: Vec<Option<usize>> = if arguments.exact {
+        vec![None]
+    } else {
+        arguments.ef.iter().copied().map(Some).collect()
+    };
+    let mut rows = Vec::new();
+    let mut found = IdTable::new(input.k.min(input.base.rows()));
+    for ef in efs {
+        let (row, ids) = measure(&graph, &input, ef, batch, quiet)?;
+        rows.push(row);
+        found = ids;
+    }
+    if let Some(path) = &arguments.out {
+        found.write(path)?;
+    }
+    let ledger = context.device().ledger().total();
+    let report = Report {
+        device: context.device_name().to_owned(),
+        backend: context.backend().to_string(),
+        reason: context.reason().to_owned(),
+        metric: arguments.metric.into(),
+        count: input.base.rows(),
+        dimension: input.base.dimension(),
+        element: input.base.element().to_string(),
+        queries: input.queries.rows(),
+        k: input.k,
+        threads: arguments.threads,
+        m: (!arguments.exact).then_some(arguments.m),
+        ef_construction: (!arguments.exact).then_some(arguments.ef_construction),
+        seed: (!arguments.exact).then_some(arguments.seed),
+        read_ms: milliseconds(read),
+        add_ms: milliseconds(add),
+        build_ms: if arguments.exact {
+            0.0
+        } else {
+            milliseconds(build)
+        },
+        build_counters,
+        vram_bytes: ledger.taken,
+        vram_peak_bytes: ledger.peak,
+        rows,
+    };
+    if arguments.json {
+        report.print_json()
+    } else {
+        report.print_text(arguments)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "M is at most 64")]
+fn level_multiplier(m: usize) -> f32 {
+    1.0 / (m as f32).ln()
+}
+
+/// What is searched, checked before any work is done.
+struct Input {
+    base: Matrix,
+    queries: Matrix,
+    truth: Option<IdTable>,
+    metric: vectorizer::models::DistanceMetric,
+    k: usize,
+}
+
+impl Input {
+    fn open(arguments: &SearchArguments) -> Result<Self> {
+        let base = Matrix::open(&arguments.base)?;
+        let queries = Matrix::open(&arguments.queries)?;
+        if base.dimension() != queries.dimension() {
+            return Err(Failure::Input(format!(
+                "{}: has vectors of {} components, but {} has {}",
+                arguments.queries.display(),
+                queries.dimension(),
+                arguments.base.display(),
+                base.dimension()
+            )));
+        }
+        let (count, k) = (queries.rows(), arguments.k);
+        let truth = match &arguments.truth {
+            Some(path) => Some(truth::read(path, count, k, base.rows())?),
+            None => None,
+        };
+        if let Some(out) = &arguments.out {
+            ids::can_write(out)?;
+            let inputs = [
+                Some(&arguments.base),
+                Some(&arguments.queries),
+                arguments.truth.as_ref(),
+            ];
+            if inputs.into_iter().flatten().any(|input| same(input, out)) {
+                return Err(Failure::Input(format!(
+                    "{}: --out would overwrite an input",
+                    out.display()
+                )));
+            }
+        }
+        Ok(Self {
+            base,
+            queries,
+            truth,
+            metric: arguments.metric.into(),
+            k,
+        })
+    }
+}
+
+/// Whether both are names of one file that is there.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Adds all rows, a block at a time; says how long reading and adding took.
+fn fill(graph: &mut HnswGraph, base: &Matrix, quiet: bool) -> Result<(Duration, Duration)> {
+    let stage = Stage::begin(quiet, "adding vectors", base.rows());
+    let (mut read, mut add) = (Duration::ZERO, Duration::ZERO);
+    let mut block = Vec::new();
+    for range in base.blocks(ADD_BLOCK) {
+        let reading = Instant::now();
+        base.read(range.clone(), &mut block)?;
+        let adding = Instant::now();
+        graph.append(&block)?;
+        read += adding - reading;
+        add += adding.elapsed();
+        stage.at(range.end);
+    }
+    Ok((read, add))
+}
+
+fn build(graph: &mut HnswGraph, quiet: bool) -> Result<()> {
+    let stage = Stage::begin(quiet, "building the graph", graph.len());
+    graph.build(|progress| {
+        stage.at(progress.linked);
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+/// Searches all queries, `batch` at a time, then some one by one; exactly if there is no `ef`.
+fn measure(
+    graph: &HnswGraph,
+    input: &Input,
+    ef: Option<usize>,
+    batch: usize,
+    quiet: bool,
+) -> Result<(Row, IdTable)> {
+    let options = SearchOptions {
+        path: if ef.is_some() {
+            SearchPath::Graph
+        } else {
+            SearchPath::Exact
+        },
+        ef,
+        ..SearchOptions::default()
+    };
+    let Input {
+        base, queries, k, ..
+    } = input;
+    warm_up(graph, input, &options)?;
+    let before = graph.stats().counters;
+    let mut found = IdTable::new((*k).min(base.rows()));
+    let mut path = options.path;
+    let mut search = Duration::ZERO;
+    let mut block = Vec::new();
+    let stage = Stage::begin(quiet, "searching", queries.rows());
+    for range in queries.blocks(QUERY_BYTES.min(batch * 4 * queries.dimension())) {
+        queries.read(range.clone(), &mut block)?;
+        let start = Instant::now();
+        let answer = graph.search(&block, *k, &options)?;
+        search += start.elapsed();
+        path = answer.path;
+        for hits in answer.hits.iter() {
+            found.push(hits.iter().map(|hit| i64::from(hit.slot)));
+        }
+        stage.at(range.end);
+    }
+    drop(stage);
+    let counters = difference(graph.stats().counters, before);
+    let mut times = single(graph, input, &options, quiet)?;
+    let stage = Stage::begin(quiet, "comparing with the truth", None);
+    let recall = match &input.truth {
+        Some(truth) => Some(recall(base, queries, input.metric, truth, &found)?),
+        None => None,
+    };
+    drop(stage);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a number of queries is far below 2^52"
+    )]
+    let qps = queries.rows() as f64 / search.as_secs_f64().max(1e-9);
+    let row = Row {
+        path,
+        ef: ef.map(|ef| ef.max((*k).min(base.rows()))),
+        recall,
+        search_ms: milliseconds(search),
+        qps,
+        p50_us: percentile(&mut times, 50.0),
+        p99_us: percentile(&mut times, 99.0),
+        single_queries: times.len(),
+        counters,
+    };
+    Ok((row, found))
+}
+
+/// What only the first searches cost (starting threads, filling caches) is no matter of the beam width.
+fn warm_up(graph: &HnswGraph, input: &Input, options: &SearchOptions) -> Result<()> {
+    let queries = &input.queries;
+    let mut rows = Vec::new();
+    queries.read(0..queries.rows().min(WARM_UP), &mut rows)?;
+    graph.search(&rows, input.k, options)?;
+    graph.search(&rows[..queries.dimension()], input.k, options)?;
+    Ok(())
+}
+
+/// How long single queries take, in microseconds.
+fn single(
+    graph: &HnswGraph,
+    input: &Input,
+    options: &SearchOptions,
+    quiet: bool,
+) -> Result<Vec<f64>> {
+    let queries = &input.queries;
+    let mut rows = Vec::new();
+    queries.read(0..queries.rows().min(SINGLES), &mut rows)?;
+    let rows = rows.chunks_exact(queries.dimension());
+    let stage = Stage::begin(quiet, "timing single queries", rows.len());
+    let mut times = Vec::with_capacity(rows.len());
+    let timing = Instant::now();
+    for (done, query) in rows.enumerate() {
+        let start = Instant::now();
+        graph.search(query, input.k, options)?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+        stage.at(done + 1);
+        if timing.elapsed() > SINGLES_TIME {
+            break;
+        }
+    }
+    Ok(times)
+}
+
+fn difference(after: Counters, before: Counters) -> Counters {
+    Counters {
+        distances: after.distances - before.distances,
+        hops: after.hops - before.hops,
+        bytes: after.bytes - before.bytes,
+    }
+}
