@@ -30,6 +30,7 @@ macro_rules! params {
 pub(crate) use params;
 
 pub(crate) mod exact;
+pub(crate) mod graph;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,10 @@ pub(crate) enum Part {
     Rows,
     /// `Place`, `thread_of` and `team_sum`.
     Team,
+    /// `link_at(level, slot, place)`, for as many chunks of links as the constant `LINK_CHUNKS` says, in bind group 2.
+    Links,
+    /// `set_link(level, slot, place, value)`, likewise, in bind group 1.
+    LinksToWrite,
 }
 
 /// The order of neighbours.
@@ -50,6 +55,8 @@ pub(crate) const ORDER: Part = Part::Text(include_str!("kernels/order.wgsl"));
 pub(crate) const SCORE: Part = Part::Text(include_str!("kernels/score.wgsl"));
 /// One row against many.
 pub(crate) const QUERY: Part = Part::Text(include_str!("kernels/query.wgsl"));
+/// Queries that are rows.
+pub(crate) const QUERY_SLOT: Part = Part::Text(include_str!("kernels/query_slot.wgsl"));
 /// Queries from outside.
 pub(crate) const QUERY_EXTERNAL: Part = Part::Text(include_str!("kernels/query_external.wgsl"));
 
@@ -59,10 +66,6 @@ pub(crate) struct Kernel {
     /// The entry point, and the label under which the device's tools show it. No two kernels share one.
     pub(crate) entry: &'static str,
     /// The fields of its parameters, all of them u32; the text says the same, and a test compares.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only the test that compares reads it")
-    )]
     pub(crate) params: &'static [&'static str],
     /// The text, in order.
     pub(crate) parts: &'static [Part],
@@ -140,6 +143,8 @@ impl Specialised {
             match part {
                 Part::Text(part) => text.push_str(part),
                 Part::Rows => text.push_str(&self.rows.text()),
+                Part::Links => text.push_str(&graph::links(self.link_chunks(), 2, false)),
+                Part::LinksToWrite => text.push_str(&graph::links(self.link_chunks(), 1, true)),
                 Part::Team => text.push_str(if self.subgroups {
                     include_str!("kernels/team_subgroup.wgsl")
                 } else {
@@ -149,6 +154,18 @@ impl Specialised {
             text.push('\n');
         }
         text
+    }
+}
+
+impl Specialised {
+    fn link_chunks(&self) -> u32 {
+        self.constants
+            .iter()
+            .find_map(|(name, constant)| match constant {
+                Constant::Number(number) if *name == "LINK_CHUNKS" => Some(*number),
+                _ => None,
+            })
+            .unwrap_or(1)
     }
 }
 

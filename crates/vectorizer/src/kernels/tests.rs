@@ -4,6 +4,7 @@ use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 use crate::engine::Scoring;
+use crate::kernels::graph::{self, GraphShape};
 use crate::kernels::{Constant, RowsShape, Specialised, exact};
 
 /// The smallest workgroup memory of a device we run on.
@@ -39,8 +40,50 @@ fn every_used() -> Vec<Specialised> {
             }
         }
     }
+    all.extend(graph_kernels());
     let mut seen = hashbrown::HashSet::new();
     all.retain(|kernel| seen.insert((kernel.kernel.entry, kernel.source())));
+    all
+}
+
+/// The graph's kernels as the engine specialises them.
+fn graph_kernels() -> Vec<Specialised> {
+    let mut all = Vec::new();
+    for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
+        for subgroups in [false, true] {
+            for (parts, chunks, link_chunks) in
+                [(1, 1, 1), (32, 1, 1), (196, 4, 2), (512, 1, 1), (513, 2, 3)]
+            {
+                for (degree, ef) in [
+                    (4, 1),
+                    (32, 64),
+                    (32, 200),
+                    (64, 512),
+                    (128, 256),
+                    (128, 1024),
+                ] {
+                    let shape = GraphShape {
+                        degree,
+                        link_chunks,
+                        link_shift: 20,
+                        parts,
+                        subgroups,
+                    };
+                    all.extend(graph::ALL.into_iter().map(|kernel| Specialised {
+                        kernel,
+                        rows: RowsShape {
+                            parts,
+                            chunks,
+                            chunk_shift: 15,
+                        },
+                        scoring,
+                        subgroups,
+                        constants: graph::constants(kernel, shape, ef),
+                    }));
+                }
+            }
+        }
+    }
     all
 }
 
@@ -96,7 +139,10 @@ fn kernels_keep_to_what_every_device_can_do() {
             "{}: {variables} workgroup variables",
             entry.name
         );
-        let large = kernel.constants.contains(&("DEPTH", Constant::Number(4)));
+        let large = kernel.constants.iter().any(|(name, constant)| {
+            matches!((*name, constant), ("DEPTH", Constant::Number(4)))
+                || matches!((*name, constant), ("QUEUE", Constant::Number(257..)))
+        });
         let limit = if large {
             LARGE_WORKGROUP_BYTES
         } else {

@@ -1,0 +1,416 @@
+//! Where links lie on the device.
+//!
+//! Level 0: rows of `2 M` slots in chunks of a power-of-two number of rows, none larger than a binding. The levels above:
+//! rows of `M` slots in one buffer, those of a slot together, with a table that says where a slot's begin.
+//! Memory is taken when slots are linked, at once for every row the engine then holds. A chunk that is not full is
+//! replaced by a larger one when it has to grow; full chunks stay where they are.
+
+use std::ops::Range;
+
+use crate::engine::gpu::record::{Recorder, hardware, read_back};
+use crate::engine::gpu::rows::small;
+use crate::engine::{Attachment, Layout, LevelLinks};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::buffer::DeviceBuffer;
+use crate::gpu::device::Device;
+use crate::gpu::memory::Label;
+use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
+
+const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
+    .union(wgpu::BufferUsages::COPY_SRC)
+    .union(wgpu::BufferUsages::COPY_DST);
+
+/// Memory that is replaced by more gets room for this share more, so that single additions do not copy it each time.
+const SPARE: usize = 32;
+
+/// A slot that has links above level 0.
+#[derive(Debug, Clone, Copy)]
+struct Tall {
+    slot: u32,
+    level: u8,
+    /// Its first row among the upper ones: that of level 1.
+    base: u32,
+}
+
+/// The buffers that kernels see.
+#[derive(Debug, Default)]
+struct Store {
+    chunks: Vec<DeviceBuffer>,
+    /// Where each slot's upper rows begin.
+    bases: Option<DeviceBuffer>,
+    upper: Option<DeviceBuffer>,
+}
+
+/// The links of an engine.
+#[derive(Debug)]
+pub(super) struct Graph {
+    layout: Layout,
+    /// Rows of a full chunk, as a power of two.
+    shift: u32,
+    store: Store,
+    linked: usize,
+    tall: Vec<Tall>,
+    upper_rows: usize,
+}
+
+/// Memory for a batch of links, and what will be known of its slots.
+#[derive(Debug)]
+pub(super) struct Growth {
+    /// Chunks from this one on are replaced by or joined by `chunks`.
+    from_chunk: usize,
+    chunks: Vec<DeviceBuffer>,
+    bases: Option<DeviceBuffer>,
+    upper: Option<DeviceBuffer>,
+    first: usize,
+    levels: Vec<u8>,
+    tall: Vec<Tall>,
+    upper_rows: usize,
+}
+
+impl Graph {
+    /// No links.
+    pub(super) fn new(device: &Device, layout: Layout) -> Self {
+        let tier = device.tier();
+        let most = tier.binding_bytes.min(tier.buffer_bytes) / Self::row_bytes(layout, 0);
+        Self::with_chunks_of(layout, most)
+    }
+
+    /// With a limit of the caller's on the rows of a chunk.
+    pub(super) fn with_chunks_of(layout: Layout, most: u64) -> Self {
+        Self {
+            layout,
+            shift: most.max(1).ilog2().min(30),
+            store: Store::default(),
+            linked: 0,
+            tall: Vec::new(),
+            upper_rows: 0,
+        }
+    }
+
+    fn row_bytes(layout: Layout, level: usize) -> u64 {
+        layout.degree(level) as u64 * 4
+    }
+
+    /// Slots that have links.
+    pub(super) fn linked(&self) -> usize {
+        self.linked
+    }
+
+    pub(super) fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    /// Chunks of level 0.
+    pub(super) fn chunks(&self) -> usize {
+        self.store.chunks.len()
+    }
+
+    /// The buffers, in the order of their bindings; empty before anything is linked.
+    pub(super) fn buffers(&self) -> Vec<&wgpu::Buffer> {
+        self.store
+            .bases
+            .iter()
+            .chain(&self.store.upper)
+            .chain(&self.store.chunks)
+            .map(DeviceBuffer::raw)
+            .collect()
+    }
+
+    /// Slots with links on `level`, among them those of a batch that begins at the first unlinked slot.
+    pub(super) fn members(first: u32, levels: &[u8], level: usize) -> Vec<u32> {
+        (first..)
+            .zip(levels)
+            .filter(|(_, of)| usize::from(**of) >= level)
+            .map(|(slot, _)| slot)
+            .collect()
+    }
+
+    /// Takes the memory for the links of the next slots, in an engine of `rows` rows.
+    pub(super) fn stage_growth(
+        &self,
+        device: &Device,
+        rows: usize,
+        levels: &[u8],
+    ) -> Result<Growth> {
+        let needed = self.linked + levels.len();
+        let tall: Vec<_> = (self.linked..)
+            .zip(levels)
+            .filter(|(_, level)| **level > 0)
+            .scan(self.upper_rows, |base, (at, level)| {
+                let tall = Tall {
+                    slot: small(at),
+                    level: *level,
+                    base: small(*base),
+                };
+                *base += usize::from(*level);
+                Some(tall)
+            })
+            .collect();
+        let upper_rows = self.upper_rows + levels.iter().map(|l| usize::from(*l)).sum::<usize>();
+        let mut growth = Growth {
+            from_chunk: self.store.chunks.len(),
+            chunks: Vec::new(),
+            bases: None,
+            upper: None,
+            first: self.linked,
+            levels: levels.to_vec(),
+            tall,
+            upper_rows,
+        };
+        let row_bytes = Self::row_bytes(self.layout, 0);
+        let per_chunk = 1usize << self.shift;
+        let capacity = self.capacity();
+        if needed > capacity {
+            // Rows that are there will be linked; beyond them a little more, so that single additions do not copy every time.
+            let wanted = (needed + needed / SPARE).max(rows).max(64);
+            let last_full = capacity / per_chunk;
+            growth.from_chunk = last_full;
+            let mut start = last_full * per_chunk;
+            while start < needed {
+                let here = (wanted - start).min(per_chunk);
+                growth.chunks.push(device.allocate(
+                    Label::Graph,
+                    "links",
+                    here as u64 * row_bytes,
+                    USAGE,
+                )?);
+                start += here;
+            }
+            let slots = start as u64;
+            growth.bases = Some(device.allocate(Label::Graph, "upper bases", slots * 4, USAGE)?);
+        }
+        let upper_bytes = upper_rows as u64 * Self::row_bytes(self.layout, 1);
+        if self
+            .store
+            .upper
+            .as_ref()
+            .is_none_or(|upper| upper.bytes() < upper_bytes)
+        {
+            // The slots that are not linked yet will have about as many upper rows as those that are.
+            let row = Self::row_bytes(self.layout, 1);
+            let expected =
+                (upper_rows as u64).saturating_mul(rows.max(needed) as u64) / needed as u64;
+            let bytes = ((expected + expected / SPARE as u64).saturating_mul(row)).max(256);
+            let bytes = if bytes > device.tier().binding_bytes {
+                upper_bytes
+            } else {
+                bytes
+            };
+            growth.upper = Some(device.allocate(Label::Graph, "upper links", bytes, USAGE)?);
+        }
+        Ok(growth)
+    }
+
+    /// Level-0 rows there is memory for.
+    fn capacity(&self) -> usize {
+        let bytes: u64 = self.store.chunks.iter().map(DeviceBuffer::bytes).sum();
+        usize::try_from(bytes / Self::row_bytes(self.layout, 0)).unwrap_or(usize::MAX)
+    }
+
+    /// Puts the new memory in place, with what lies in the old one copied over, and knows the new slots from now on.
+    /// Their rows are whatever the memory held: the caller writes them in the same breath.
+    pub(super) fn commit_growth(&mut self, device: &Device, growth: Growth) -> Result<()> {
+        let hardware = hardware(device)?;
+        {
+            let mut recorder = Recorder::new(device);
+            for (old, new) in self.store.chunks[growth.from_chunk.min(self.store.chunks.len())..]
+                .iter()
+                .zip(&growth.chunks)
+            {
+                recorder.copy(old.raw(), new.raw(), old.bytes().min(new.bytes()));
+            }
+            for (old, new) in [
+                (&self.store.bases, &growth.bases),
+                (&self.store.upper, &growth.upper),
+            ] {
+                if let (Some(old), Some(new)) = (old, new) {
+                    recorder.copy(old.raw(), new.raw(), old.bytes().min(new.bytes()));
+                }
+            }
+            recorder.submit()?;
+        }
+        let Growth {
+            from_chunk,
+            chunks,
+            bases,
+            upper,
+            first,
+            levels,
+            tall,
+            upper_rows,
+        } = growth;
+        if !chunks.is_empty() {
+            self.store.chunks.truncate(from_chunk);
+            self.store.chunks.extend(chunks);
+        }
+        self.store.bases = bases.or(self.store.bases.take());
+        self.store.upper = upper.or(self.store.upper.take());
+        // The places of the new slots; nobody reads those of slots that are not linked yet.
+        let mut bases = vec![0u32; levels.len()];
+        for tall in &tall {
+            bases[tall.slot as usize - first] = tall.base;
+        }
+        if let Some(buffer) = &self.store.bases {
+            hardware.guarded(|_| {
+                hardware.queue().write_buffer(
+                    buffer.raw(),
+                    first as u64 * 4,
+                    bytemuck::cast_slice(&bases),
+                );
+                Ok(())
+            })?;
+        }
+        self.linked += levels.len();
+        self.tall.extend(tall);
+        self.upper_rows = upper_rows;
+        self.count_used();
+        Ok(())
+    }
+
+    fn count_used(&mut self) {
+        let row_bytes = Self::row_bytes(self.layout, 0);
+        let mut left = self.linked as u64 * row_bytes;
+        for chunk in &mut self.store.chunks {
+            let here = left.min(chunk.bytes());
+            chunk.set_used(here);
+            left -= here;
+        }
+        if let Some(bases) = &mut self.store.bases {
+            bases.set_used(self.linked as u64 * 4);
+        }
+        if let Some(upper) = &mut self.store.upper {
+            upper.set_used(self.upper_rows as u64 * Self::row_bytes(self.layout, 1));
+        }
+    }
+
+    /// Bytes taken for links.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> u64 {
+        let Store {
+            chunks,
+            bases,
+            upper,
+        } = &self.store;
+        let buffers = chunks.iter().chain(bases).chain(upper);
+        buffers.map(DeviceBuffer::bytes).sum()
+    }
+
+    /// The rows of `level`, read back.
+    pub(super) fn read(&self, device: &Device, level: usize) -> Result<LevelLinks> {
+        let degree = self.layout.degree(level);
+        let mut rows = Vec::new();
+        if level == 0 {
+            rows.reserve_exact(self.linked * degree);
+            let mut left = self.linked as u64 * Self::row_bytes(self.layout, 0);
+            for chunk in &self.store.chunks {
+                let bytes = left.min(chunk.bytes());
+                read(device, chunk, bytes, &mut rows)?;
+                left -= bytes;
+            }
+        } else if let Some(upper) = &self.store.upper {
+            let mut all = Vec::new();
+            read(
+                device,
+                upper,
+                self.upper_rows as u64 * Self::row_bytes(self.layout, 1),
+                &mut all,
+            )?;
+            for tall in self
+                .tall
+                .iter()
+                .filter(|tall| usize::from(tall.level) >= level)
+            {
+                let row = tall.base as usize + level - 1;
+                rows.extend_from_slice(&all[row * degree..][..degree]);
+            }
+        }
+        Ok(LevelLinks { degree, rows })
+    }
+
+    /// Writes single links.
+    pub(super) fn attach(&mut self, device: &Device, attachments: &[Attachment]) -> Result<()> {
+        let hardware = hardware(device)?;
+        let places: Vec<_> = attachments
+            .iter()
+            .map(|attachment| self.place(attachment))
+            .collect::<Option<_>>()
+            .ok_or_else(|| VectorizerError::GraphDamaged {
+                reason: "a link was to be written where no row is".to_owned(),
+            })?;
+        hardware.guarded(|_| {
+            for ((buffer, at), attachment) in places.iter().zip(attachments) {
+                hardware
+                    .queue()
+                    .write_buffer(buffer, *at, bytemuck::bytes_of(&attachment.to));
+            }
+            hardware.queue().submit([]);
+            Ok(())
+        })
+    }
+
+    /// The buffer and byte in which a link stands.
+    fn place(&self, attachment: &Attachment) -> Option<(&wgpu::Buffer, u64)> {
+        let Attachment {
+            level, from, place, ..
+        } = *attachment;
+        let degree = self.layout.degree(level);
+        if place >= degree {
+            return None;
+        }
+        let (buffer, row) = if level == 0 {
+            let from = from as usize;
+            let chunk = self.store.chunks.get(from >> self.shift)?;
+            (from < self.linked).then_some((chunk, from & ((1 << self.shift) - 1)))?
+        } else {
+            let at = self
+                .tall
+                .binary_search_by_key(&from, |tall| tall.slot)
+                .ok()?;
+            let tall = self
+                .tall
+                .get(at)
+                .filter(|tall| usize::from(tall.level) >= level)?;
+            (self.store.upper.as_ref()?, tall.base as usize + level - 1)
+        };
+        Some((buffer.raw(), (row * degree + place) as u64 * 4))
+    }
+
+    /// Forgets every link and gives the memory back.
+    pub(super) fn clear(&mut self) {
+        self.store = Store::default();
+        self.linked = 0;
+        self.tall.clear();
+        self.upper_rows = 0;
+    }
+}
+
+/// Appends the first `bytes` of a buffer to `out`, in pieces that staging memory holds easily.
+fn read(device: &Device, from: &DeviceBuffer, bytes: u64, out: &mut Vec<u32>) -> Result<()> {
+    const PIECE: u64 = 16 << 20;
+    let pool = MetalBufferPool::new(device.clone());
+    let mut at = 0;
+    while at < bytes {
+        let here = PIECE.min(bytes - at);
+        let mut staging = pool.lend(Purpose::Readback, "links read back", here)?;
+        let submission = {
+            let mut recorder = Recorder::new(device);
+            recorder.copy_range(from.raw(), at, &staging, 0, here);
+            recorder.submit()?
+        };
+        read_back(device, submission, &mut staging, here, |view| {
+            out.extend(
+                view.chunks_exact(4)
+                    .map(bytemuck::pod_read_unaligned::<u32>),
+            );
+        })?;
+        at += here;
+    }
+    Ok(())
+}
+
+/// The levels of a batch, highest first.
+pub(super) fn levels_of(levels: &[u8]) -> impl Iterator<Item = usize> + use<> {
+    let top = levels.iter().copied().max().map_or(0, usize::from);
+    let range: Range<usize> = 0..top + usize::from(!levels.is_empty());
+    range.rev()
+}

@@ -1,0 +1,433 @@
+//! The graph's kernels against the CPU engine, link for link and answer for answer, on vectors of integers.
+
+use super::*;
+use crate::engine::cpu::CpuEngine;
+use crate::engine::{Entry, NO_SLOT, Neighbor, Scoring, Selection};
+use crate::error::VectorizerError;
+use crate::gpu::memory::Ledger;
+use crate::gpu::testing;
+
+/// Numbers from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+/// Small integers: sums of their products are exact in any order.
+fn integers(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
+    let mut dice = Dice(seed);
+    (0..count * dimension)
+        .map(|_| dice.below(19) as f32 - 9.0)
+        .collect()
+}
+
+fn levels(count: usize, max_connections: usize, seed: u64) -> Vec<u8> {
+    let mut dice = Dice(seed ^ 0xabcd);
+    let level = |dice: &mut Dice| {
+        (0..4)
+            .take_while(|_| dice.below(max_connections) == 0)
+            .count() as u8
+    };
+    (0..count).map(|_| level(&mut dice)).collect()
+}
+
+/// The slot with the highest level, of several the lowest.
+fn entry_of(levels: &[u8]) -> Option<Entry> {
+    let level = *levels.iter().max()?;
+    let slot = levels.iter().position(|of| *of == level)?;
+    Some(Entry {
+        slot: slot as u32,
+        level: level.into(),
+    })
+}
+
+fn layout(dimension: usize, scoring: Scoring, max_connections: usize) -> Layout {
+    Layout {
+        dimension,
+        scoring,
+        max_connections,
+    }
+}
+
+const SELECTION: Selection = Selection {
+    ef_construction: 40,
+    near: 8,
+    own: 8,
+    fill: 4,
+    relink_own: 12,
+    relink_fill: 10,
+};
+
+/// An engine that holds `rows`, in chunks of at most so many rows, of vectors and of links.
+fn engine(layout: Layout, rows: &[f32], chunk: Option<u64>) -> GpuEngine {
+    let device = testing::device();
+    let mut engine = GpuEngine::new(&device, layout).unwrap();
+    if let Some(chunk) = chunk {
+        let row = layout.dimension.div_ceil(4) as u64 * 16;
+        engine.rows = Rows::with_chunks_of(&device, layout.dimension, chunk * row).unwrap();
+        engine.graph = Graph::with_chunks_of(layout, chunk);
+    }
+    add(&mut engine, rows);
+    engine
+}
+
+fn oracle(layout: Layout, rows: &[f32]) -> CpuEngine {
+    let mut engine = CpuEngine::new(layout, 1, Ledger::new(None)).unwrap();
+    add(&mut engine, rows);
+    engine
+}
+
+fn add(engine: &mut dyn Engine, rows: &[f32]) {
+    let staged = engine.stage_rows(rows).unwrap();
+    engine.commit_rows(staged);
+}
+
+fn link(engine: &mut dyn Engine, levels: &[u8], selection: Selection) {
+    let mut first = 0;
+    let mut size = 40;
+    while first < levels.len() {
+        let end = (first + size).min(levels.len());
+        let batch = LinkBatch {
+            first: first as u32,
+            levels: &levels[first..end],
+            entry: entry_of(&levels[..first]),
+            selection,
+        };
+        let staged = engine.stage_links(&batch).unwrap();
+        engine.commit_links(staged).unwrap();
+        first = end;
+        size = (size * 3).min(1500);
+    }
+}
+
+fn same_links(ours: &dyn Engine, theirs: &dyn Engine, top: usize) {
+    for level in 0..=top {
+        let [ours, theirs] = [ours, theirs].map(|engine| engine.links(level).unwrap());
+        assert_eq!(ours.degree, theirs.degree);
+        assert_eq!(ours.rows.len(), theirs.rows.len(), "level {level}");
+        let rows = ours.rows.chunks_exact(ours.degree);
+        for (at, (ours, theirs)) in rows.zip(theirs.rows.chunks_exact(ours.degree)).enumerate() {
+            assert_eq!(ours, theirs, "row {at} of level {level}");
+        }
+    }
+}
+
+fn same_answers(ours: &dyn Engine, theirs: &dyn Engine, entry: Entry, beams: &[(usize, usize)]) {
+    let queries = integers(9, ours.layout().dimension, 77);
+    for &(ef, k) in beams {
+        for level in [0, entry.level] {
+            let walk = Walk {
+                entry,
+                level,
+                ef,
+                k,
+            };
+            let [ours, theirs] = [ours, theirs].map(|engine| engine.walk(&queries, &walk).unwrap());
+            assert_eq!(ours.width(), theirs.width());
+            for (at, (ours, theirs)) in ours.iter().zip(theirs.iter()).enumerate() {
+                assert_eq!(ours, theirs, "query {at}, ef {ef}, k {k}, level {level}");
+            }
+        }
+    }
+}
+
+/// Links everything on both engines, compares every level, then some walks.
+fn equal(layout: Layout, rows: &[f32], chunk: Option<u64>, selection: Selection) {
+    let seed = rows.len() as u64;
+    println!("{layout:?}, {} numbers, seed {seed}", rows.len());
+    let levels = levels(rows.len() / layout.dimension, layout.max_connections, seed);
+    let mut ours = engine(layout, rows, chunk);
+    let mut theirs = oracle(layout, rows);
+    link(&mut ours, &levels, selection);
+    link(&mut theirs, &levels, selection);
+    let entry = entry_of(&levels).unwrap();
+    same_links(&ours, &theirs, entry.level);
+    same_answers(&ours, &theirs, entry, &[(1, 1), (10, 10), (100, 5)]);
+}
+
+#[test]
+fn small_graphs_are_those_of_the_cpu_engine() {
+    let layout = layout(3, Scoring::SquaredEuclidean, 4);
+    for count in [1, 2, 31, 32, 33] {
+        equal(layout, &integers(count, 3, count as u64), None, SELECTION);
+    }
+}
+
+#[test]
+fn graphs_are_those_of_the_cpu_engine_in_every_dimension_and_scoring() {
+    for (dimension, scoring) in [
+        (1, Scoring::NegativeDot),
+        (17, Scoring::NegativeDot),
+        (64, Scoring::SquaredEuclidean),
+        (2_100, Scoring::SquaredEuclidean),
+    ] {
+        let rows = integers(400, dimension, 5);
+        equal(layout(dimension, scoring, 8), &rows, None, SELECTION);
+    }
+}
+
+#[test]
+fn a_larger_graph_is_that_of_the_cpu_engine() {
+    let rows = integers(5_000, 17, 11);
+    equal(
+        layout(17, Scoring::SquaredEuclidean, 8),
+        &rows,
+        None,
+        SELECTION,
+    );
+}
+
+#[test]
+fn rows_and_links_may_lie_in_several_chunks() {
+    let rows = integers(1_000, 128, 12);
+    let layout = layout(128, Scoring::SquaredEuclidean, 16);
+    equal(layout, &rows, Some(128), SELECTION);
+}
+
+#[test]
+fn duplicates_are_linked_as_on_the_cpu_engine() {
+    let few = integers(10, 5, 13);
+    let mut dice = Dice(14);
+    let rows: Vec<f32> = (0..700)
+        .flat_map(|_| {
+            let at = dice.below(10) * 5;
+            few[at..at + 5].to_vec()
+        })
+        .collect();
+    for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
+        equal(layout(5, scoring, 4), &rows, None, SELECTION);
+    }
+}
+
+#[test]
+fn wide_rows_crowd_the_table_of_visited_slots() {
+    // 128 links a slot and narrow beams: the table is reset over and over.
+    let selection = Selection {
+        ef_construction: 30,
+        near: 30,
+        own: 100,
+        fill: 60,
+        relink_own: 128,
+        relink_fill: 100,
+    };
+    let rows = integers(1_000, 8, 15);
+    equal(
+        layout(8, Scoring::SquaredEuclidean, 64),
+        &rows,
+        None,
+        selection,
+    );
+}
+
+#[test]
+fn beams_of_every_width_find_what_the_cpu_engine_finds() {
+    let layout = layout(6, Scoring::SquaredEuclidean, 8);
+    let rows = integers(1_000, 6, 16);
+    let levels = levels(1_000, 8, 16);
+    let mut ours = engine(layout, &rows, None);
+    let mut theirs = oracle(layout, &rows);
+    link(&mut ours, &levels, SELECTION);
+    link(&mut theirs, &levels, SELECTION);
+    let beams = [32, 33, 64, 65, 128, 256, 257, 512, 1024].map(|ef| (ef, ef));
+    same_answers(&ours, &theirs, entry_of(&levels).unwrap(), &beams);
+}
+
+#[test]
+fn lanes_that_cannot_exchange_values_build_the_same_graph() {
+    let layout = layout(50, Scoring::NegativeDot, 8);
+    let rows = integers(300, 50, 17);
+    let levels = levels(300, 8, 17);
+    let mut theirs = engine(layout, &rows, None);
+    let mut ours = engine(layout, &rows, None);
+    ours.exchange = false;
+    link(&mut ours, &levels, SELECTION);
+    link(&mut theirs, &levels, SELECTION);
+    let entry = entry_of(&levels).unwrap();
+    same_links(&ours, &theirs, entry.level);
+    same_answers(&ours, &theirs, entry, &[(20, 20)]);
+}
+
+/// Rows whose scores depend on the order of summation.
+fn reals(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
+    let mut dice = Dice(seed);
+    (0..count * dimension)
+        .map(|_| dice.below(1 << 24) as f32 / (1 << 23) as f32 - 1.0)
+        .collect()
+}
+
+#[test]
+fn answers_do_not_depend_on_the_batch_and_graphs_do_not_change_between_runs() {
+    let layout = layout(24, Scoring::SquaredEuclidean, 8);
+    let rows = reals(1_000, 24, 18);
+    let levels = levels(1_000, 8, 18);
+    let entry = entry_of(&levels).unwrap();
+    let [first, second] = [(); 2].map(|()| {
+        let mut engine = engine(layout, &rows, None);
+        link(&mut engine, &levels, SELECTION);
+        engine
+    });
+    same_links(&first, &second, entry.level);
+    let walk = Walk {
+        entry,
+        level: 0,
+        ef: 20,
+        k: 10,
+    };
+    let whole = first.walk(&rows, &walk).unwrap();
+    for batch in [1, 7, 64] {
+        let parts: Vec<_> = rows
+            .chunks(batch * 24)
+            .take(if batch == 1 { 40 } else { 1_000 })
+            .map(|queries| first.walk(queries, &walk).unwrap())
+            .collect();
+        for (at, (one, other)) in parts
+            .iter()
+            .flat_map(Hits::iter)
+            .zip(whole.iter())
+            .enumerate()
+        {
+            assert_eq!(one, other, "query {at} in batches of {batch}");
+        }
+    }
+    // A row finds itself, with the score that exact search gives.
+    let exact = first.exact(&rows[..24 * 100], 3, 0..1_000).unwrap();
+    let mut found = 0;
+    for at in 0..100 {
+        let ours = whole.of(at);
+        found += exact.of(at).iter().filter(|n| ours.contains(n)).count();
+        for hit in exact.of(at) {
+            assert!(
+                ours.iter()
+                    .all(|n| n.slot != hit.slot || n.score == hit.score)
+            );
+        }
+    }
+    assert!(found >= 285, "{found} of 300");
+}
+
+#[test]
+fn single_links_are_written_and_all_are_forgotten() {
+    let layout = layout(3, Scoring::SquaredEuclidean, 4);
+    let rows = integers(200, 3, 19);
+    let levels = levels(200, 4, 19);
+    let mut engine = engine(layout, &rows, Some(64));
+    link(&mut engine, &levels, SELECTION);
+    let before = [0, 1].map(|level| engine.links(level).unwrap());
+    let tall: Vec<u32> = (0..200).filter(|slot| levels[*slot as usize] > 0).collect();
+    let attach = |level, from, place, to| Attachment {
+        level,
+        from,
+        place,
+        to,
+    };
+    engine
+        .attach(&[attach(0, 150, 7, 3), attach(1, tall[5], 2, tall[0])])
+        .unwrap();
+    let after = [0, 1].map(|level| engine.links(level).unwrap());
+    let mut expected = before.clone();
+    expected[0].rows[150 * 8 + 7] = 3;
+    expected[1].rows[5 * 4 + 2] = tall[0];
+    assert_eq!(after, expected);
+    for wrong in [attach(0, 200, 0, 1), attach(0, 1, 8, 1), attach(7, 1, 0, 1)] {
+        engine.attach(&[wrong]).unwrap_err();
+    }
+    engine.clear_links().unwrap();
+    assert!(engine.links(0).unwrap().rows.is_empty());
+    assert_eq!(engine.graph.used(), 0);
+    link(&mut engine, &levels, SELECTION);
+    assert_eq!([0, 1].map(|level| engine.links(level).unwrap()), before);
+    assert!(engine.graph.used() >= 200 * 8 * 4);
+}
+
+#[test]
+fn what_cannot_be_answered_is_an_error() {
+    let layout = layout(3, Scoring::SquaredEuclidean, 4);
+    let rows = integers(50, 3, 20);
+    let mut engine = engine(layout, &rows, None);
+    let entry = Entry { slot: 0, level: 0 };
+    let walk = Walk {
+        entry,
+        level: 0,
+        ef: 10,
+        k: 10,
+    };
+    assert_eq!(engine.walk(&rows[..3], &walk).unwrap().width(), 0);
+    link(&mut engine, &[0; 50], SELECTION);
+    engine.walk(&rows[..3], &walk).unwrap();
+    let beyond = Walk {
+        entry: Entry { slot: 50, level: 0 },
+        ..walk
+    };
+    assert_eq!(
+        engine.walk(&rows[..3], &beyond).unwrap_err(),
+        VectorizerError::SearchFailed
+    );
+    engine
+        .walk(&rows[..3], &Walk { ef: 1025, ..walk })
+        .unwrap_err();
+    let again = LinkBatch {
+        first: 0,
+        levels: &[0; 50],
+        entry: None,
+        selection: SELECTION,
+    };
+    engine.stage_links(&again).unwrap_err();
+    let wide = LinkBatch {
+        first: 50,
+        levels: &[0],
+        entry: Some(entry),
+        selection: SELECTION,
+    };
+    engine.stage_links(&wide).unwrap_err();
+    // Fewer than k there: the rest of the list is empty.
+    let hits = engine
+        .walk(
+            &rows[..6],
+            &Walk {
+                ef: 100,
+                k: 100,
+                ..walk
+            },
+        )
+        .unwrap();
+    assert_eq!((hits.width(), hits.queries()), (50, 2));
+    assert!(
+        hits.of(0).len() <= 50
+            && hits.of(0).contains(&Neighbor {
+                score: 0.0,
+                slot: 0
+            })
+    );
+    assert!(hits.of(0).iter().all(|n| n.slot != NO_SLOT));
+    assert!(engine.walk(&[], &walk).unwrap().queries() == 0);
+}
+
+#[test]
+fn the_work_of_walks_and_builds_is_counted() {
+    let layout = layout(8, Scoring::SquaredEuclidean, 8);
+    let rows = integers(300, 8, 21);
+    let levels = levels(300, 8, 21);
+    let mut engine = engine(layout, &rows, None);
+    assert_eq!(engine.counters(), Counters::default());
+    link(&mut engine, &levels, SELECTION);
+    let built = engine.counters();
+    assert!(built.distances > 300 * 40 && built.hops > 300, "{built:?}");
+    assert_eq!(engine.counters(), built);
+    let walk = Walk {
+        entry: entry_of(&levels).unwrap(),
+        level: 0,
+        ef: 16,
+        k: 1,
+    };
+    engine.walk(&rows[..8 * 100], &walk).unwrap();
+    let searched = engine.counters();
+    assert!(searched.hops >= built.hops + 100 * 16, "{searched:?}");
+    assert!(searched.distances > built.distances && searched.bytes > built.bytes);
+}

@@ -1,0 +1,384 @@
+//! Batches of new slots on their way into the graph.
+//!
+//! For each level: the nearest members to each member ([`near`](super::near)) and what walks through the frozen graph
+//! find; from both, `choose_links` chooses each member's row and counts the edges of each target; `take_segments` and
+//! `place_edges` bring the edges of a target together; `link` works out each target's new row. All of it goes to transient
+//! buffers; to commit is to copy them into the rows of links.
+
+use crate::engine::gpu::GpuEngine;
+use crate::engine::gpu::graph::{Graph, Growth, levels_of};
+use crate::engine::gpu::near;
+use crate::engine::gpu::record::{Recorder, grid, hardware};
+use crate::engine::gpu::rows::small;
+use crate::engine::{Entry, LinkBatch, Selection, Staged};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
+use crate::kernels::graph::{
+    GroupParams, LINK, LinkParams, MAX_BEAM, PLACE_EDGES, SELECT, SelectParams, TAKE_SEGMENTS,
+    WALK_SLOTS, WRITE_MEMBERS, WRITE_TARGETS, WalkParams, WriteParams,
+};
+
+/// Threads of the kernels that go over arrays, all together.
+const STRIDE: u32 = 256 * 4096;
+
+/// The new rows of one level.
+#[derive(Debug)]
+struct StagedLevel {
+    level: usize,
+    degree: usize,
+    members: usize,
+    /// Places of `targets`, and where the number of distinct ones stands.
+    slots: usize,
+    /// The members' slots.
+    list: PooledBuffer,
+    member_rows: PooledBuffer,
+    targets: PooledBuffer,
+    segments: PooledBuffer,
+    target_rows: PooledBuffer,
+}
+
+/// A batch that is worked out and not yet visible.
+#[derive(Debug)]
+pub(super) struct StagedLinks {
+    growth: Growth,
+    levels: Vec<StagedLevel>,
+}
+
+/// How many links are chosen on one level.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    own: u32,
+    fill: u32,
+    relink_own: u32,
+    relink_fill: u32,
+}
+
+impl Choice {
+    fn on(selection: &Selection, level: usize, degree: usize) -> Self {
+        let links = |count: usize| {
+            let count = if level == 0 { count } else { count.div_ceil(2) };
+            small(count.min(degree))
+        };
+        Self {
+            own: links(selection.own),
+            fill: links(selection.fill),
+            relink_own: links(selection.relink_own),
+            relink_fill: links(selection.relink_fill),
+        }
+    }
+
+    /// The most links of a new slot.
+    fn width(self) -> usize {
+        self.own.max(self.fill) as usize
+    }
+}
+
+/// The candidates of a level's members: lists of the walk's results, then lists of the nearest members.
+struct Candidates {
+    lists: PooledBuffer,
+    /// Entries of a list of the walk; 0 if there was no walk.
+    walked: usize,
+    /// Entries of a list of near members.
+    near: usize,
+}
+
+impl GpuEngine {
+    /// Works a batch out.
+    pub(super) fn stage_batch(&self, batch: &LinkBatch<'_>) -> Result<StagedLinks> {
+        let ef = batch.selection.ef_construction;
+        if ef > MAX_BEAM {
+            return Err(hardware(&self.device)?.failed(format!(
+                "slots are linked with at most {MAX_BEAM} candidates, {ef} were asked for: lower ef_construction"
+            )));
+        }
+        let linked = self.graph.linked();
+        if batch.first as usize != linked || linked + batch.levels.len() > self.rows.len() {
+            return Err(VectorizerError::GraphDamaged {
+                reason: format!(
+                    "{} slots from {} on do not continue {linked} linked of {}",
+                    batch.levels.len(),
+                    batch.first,
+                    self.rows.len()
+                ),
+            });
+        }
+        let growth = self
+            .graph
+            .stage_growth(&self.device, self.rows.len(), batch.levels)?;
+        let levels = levels_of(batch.levels)
+            .map(|level| self.stage_level(batch, level))
+            .collect::<Result<_>>()?;
+        Ok(StagedLinks { growth, levels })
+    }
+
+    fn storage(&self, name: &str, words: usize) -> Result<PooledBuffer> {
+        MetalBufferPool::new(self.device.clone()).lend(Purpose::Storage, name, words as u64 * 4)
+    }
+
+    fn stage_level(&self, batch: &LinkBatch<'_>, level: usize) -> Result<StagedLevel> {
+        let members = Graph::members(batch.first, batch.levels, level);
+        let degree = self.layout.degree(level);
+        let choice = Choice::on(&batch.selection, level, degree);
+        let slots = batch.first as usize + batch.levels.len();
+        let edges = members.len() * choice.width();
+        let staged = StagedLevel {
+            level,
+            degree,
+            members: members.len(),
+            slots,
+            list: self.storage("members", members.len())?,
+            member_rows: self.storage("members' rows", members.len() * degree)?,
+            // The two words behind count distinct targets, and edges that have their place.
+            targets: self.storage("targets", slots + 2)?,
+            segments: self.storage("segments", edges * 4)?,
+            target_rows: self.storage("targets' rows", edges * degree)?,
+        };
+        let hardware = hardware(&self.device)?;
+        hardware.guarded(|_| {
+            hardware
+                .queue()
+                .write_buffer(&staged.list, 0, bytemuck::cast_slice(&members));
+            Ok(())
+        })?;
+        let candidates = self.candidates(batch, &staged)?;
+        self.stage_edges(batch, &staged, &candidates, choice)?;
+        Ok(staged)
+    }
+
+    /// Finds what each member is linked with, if it is chosen.
+    fn candidates(&self, batch: &LinkBatch<'_>, staged: &StagedLevel) -> Result<Candidates> {
+        let Selection {
+            ef_construction: ef,
+            near,
+            ..
+        } = batch.selection;
+        let count = staged.members;
+        let entry = batch.entry.filter(|entry| entry.level >= staged.level);
+        let (walked, near) = if entry.is_some() { (ef, near) } else { (0, ef) };
+        let near = near.min(ef).min(count - 1);
+        let lists = self.storage("candidates", count * (walked + near) * 2)?;
+        near::nearest(self, &staged.list, count, near, count * walked, &lists)?;
+        if let Some(entry) = entry {
+            self.walk_members(staged, entry, ef, &lists)?;
+        }
+        Ok(Candidates {
+            lists,
+            walked,
+            near,
+        })
+    }
+
+    fn walk_members(
+        &self,
+        staged: &StagedLevel,
+        entry: Entry,
+        ef: usize,
+        lists: &PooledBuffer,
+    ) -> Result<()> {
+        let program = hardware(&self.device)?.program(&self.graph_kernel(&WALK_SLOTS, ef)?)?;
+        let rows = self.rows.buffers();
+        let links = self.graph.buffers();
+        let at_once = self.walks_at_once(ef, staged.level);
+        let count = small(staged.members);
+        for first in (0..count).step_by(at_once as usize) {
+            let end = (first + at_once).min(count);
+            let params = WalkParams {
+                queries: end,
+                entry: entry.slot,
+                entry_level: small(entry.level),
+                level: small(staged.level),
+                ef: small(ef),
+                k: small(ef),
+                slots: small(self.graph.linked()),
+                epoch: 0,
+                first,
+            };
+            // A submission each, so that searches come in between.
+            let mut recorder = Recorder::new(&self.device);
+            recorder.dispatch(
+                &program,
+                &params,
+                &[(1, &staged.list), (2, lists), (7, self.work.counting())],
+                &[&rows, &links],
+                grid(end - first),
+            );
+            recorder.submit()?;
+        }
+        Ok(())
+    }
+
+    /// Chooses links, brings them together by target, and works out the targets' new rows.
+    fn stage_edges(
+        &self,
+        batch: &LinkBatch<'_>,
+        staged: &StagedLevel,
+        candidates: &Candidates,
+        choice: Choice,
+    ) -> Result<()> {
+        let hardware = hardware(&self.device)?;
+        let ef = batch.selection.ef_construction;
+        let program = |kernel| hardware.program(&self.graph_kernel(kernel, ef)?);
+        let count = small(staged.members);
+        let width = choice.width();
+        let edges = self.storage("edges", staged.members * staged.degree * 2)?;
+        let sources = self.storage("sources", staged.members * width * 2)?;
+        let rows = self.rows.buffers();
+        let mut links = self.graph.buffers();
+        if links.is_empty() {
+            // Before the first batch there are no links, and none is read; but something has to be bound.
+            links = vec![&staged.list; 3];
+        }
+        let mut recorder = Recorder::new(&self.device);
+        recorder.clear(&staged.targets);
+
+        let select = program(&SELECT)?;
+        let at_once = self.at_once(((candidates.walked + candidates.near) * width) as u64);
+        for first in (0..count).step_by(at_once as usize) {
+            let end = (first + at_once).min(count);
+            let params = SelectParams {
+                members: end,
+                first,
+                walked: small(candidates.walked),
+                near: small(candidates.near),
+                near_at: small(staged.members * candidates.walked),
+                keep: small(ef),
+                own: choice.own,
+                fill: choice.fill,
+                degree: small(staged.degree),
+                target_count_at: small(staged.slots),
+            };
+            recorder.dispatch(
+                &select,
+                &params,
+                &[
+                    (1, &staged.list),
+                    (2, &candidates.lists),
+                    (3, &staged.member_rows),
+                    (4, &edges),
+                    (5, &staged.targets),
+                    (6, &staged.segments),
+                    (7, self.work.counting()),
+                ],
+                &[&rows],
+                grid(end - first),
+            );
+        }
+
+        let most_targets = small(staged.slots.min(staged.members * width));
+        let params = GroupParams {
+            members: count,
+            degree: small(staged.degree),
+            target_count_at: small(staged.slots),
+            stride: STRIDE,
+        };
+        let take_segments = program(&TAKE_SEGMENTS)?;
+        for first in (0..most_targets).step_by(STRIDE as usize) {
+            recorder.dispatch(
+                &take_segments,
+                &GroupParams {
+                    stride: first,
+                    ..params
+                },
+                &[(4, &staged.targets), (5, &staged.segments)],
+                &[],
+                [(most_targets - first).min(STRIDE).div_ceil(256), 1],
+            );
+        }
+        recorder.dispatch(
+            &program(&PLACE_EDGES)?,
+            &params,
+            &[
+                (1, &staged.list),
+                (2, &staged.member_rows),
+                (3, &edges),
+                (4, &staged.targets),
+                (6, &sources),
+            ],
+            &[],
+            [STRIDE / 256, 1],
+        );
+
+        let link = program(&LINK)?;
+        let at_once = self
+            .at_once((2 * staged.degree * staged.degree) as u64)
+            .min(32_768);
+        for first in (0..most_targets).step_by(at_once as usize) {
+            let params = LinkParams {
+                level: small(staged.level),
+                first,
+                members: count,
+                batch_first: batch.first,
+                own: choice.relink_own,
+                fill: choice.relink_fill,
+                degree: small(staged.degree),
+                target_count_at: small(staged.slots),
+            };
+            recorder.dispatch(
+                &link,
+                &params,
+                &[
+                    (1, &staged.list),
+                    (2, &staged.member_rows),
+                    (3, &staged.segments),
+                    (4, &sources),
+                    (5, &staged.targets),
+                    (6, &staged.target_rows),
+                    (7, self.work.counting()),
+                ],
+                &[&rows, &links],
+                [at_once.min(most_targets - first), 1],
+            );
+        }
+        recorder.submit()?;
+        Ok(())
+    }
+
+    /// Makes a batch visible.
+    pub(super) fn commit_staged(&mut self, staged: Staged) -> Result<()> {
+        match staged.0.downcast::<StagedLinks>() {
+            Ok(links) => self.commit_batch(*links),
+            Err(_) => Err(VectorizerError::GraphDamaged {
+                reason: "these are no links staged by a GPU engine".to_owned(),
+            }),
+        }
+    }
+
+    fn commit_batch(&mut self, staged: StagedLinks) -> Result<()> {
+        let StagedLinks { growth, levels } = staged;
+        self.graph.commit_growth(&self.device, growth)?;
+        let hardware = hardware(&self.device)?;
+        let members = hardware.program(&self.graph_kernel(&WRITE_MEMBERS, 0)?)?;
+        let targets = hardware.program(&self.graph_kernel(&WRITE_TARGETS, 0)?)?;
+        let links = self.graph.buffers();
+        let mut recorder = Recorder::new(&self.device);
+        for level in &levels {
+            let params = WriteParams {
+                level: small(level.level),
+                members: small(level.members),
+                degree: small(level.degree),
+                target_count_at: small(level.slots),
+                stride: STRIDE,
+            };
+            recorder.dispatch(
+                &members,
+                &params,
+                &[(1, &level.list), (2, &level.member_rows)],
+                &[&links],
+                [STRIDE / 256, 1],
+            );
+            recorder.dispatch(
+                &targets,
+                &params,
+                &[
+                    (3, &level.segments),
+                    (4, &level.targets),
+                    (5, &level.target_rows),
+                ],
+                &[&links],
+                [STRIDE / 256, 1],
+            );
+        }
+        recorder.submit()?;
+        Ok(())
+    }
+}

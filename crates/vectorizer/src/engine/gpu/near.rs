@@ -1,0 +1,75 @@
+//! The nearest members of a batch to each of them, exactly: scores in blocks, the best of each block kept.
+
+use crate::engine::gpu::GpuEngine;
+use crate::engine::gpu::record::{Recorder, hardware};
+use crate::engine::gpu::rows::small;
+use crate::error::Result;
+use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
+use crate::kernels::graph::{NEAR_SCORE, NEAR_TOP, NearScoreParams, NearTopParams};
+
+/// Scores of a block, in all and in a row.
+const BLOCK: usize = 1 << 24;
+const BLOCK_COLUMNS: usize = 1 << 12;
+/// Rows and columns of a tile of the `near_score` kernel.
+const TILE: u32 = 64;
+
+/// Writes the `keep` nearest of `members` (the first `count` of the buffer) to each of them, itself left out, to `lists`, where they begin
+/// at `lists_at`.
+pub(super) fn nearest(
+    engine: &GpuEngine,
+    members: &wgpu::Buffer,
+    count: usize,
+    keep: usize,
+    lists_at: usize,
+    lists: &wgpu::Buffer,
+) -> Result<()> {
+    if keep == 0 {
+        return Ok(());
+    }
+    let columns_at_once = BLOCK_COLUMNS.min(count);
+    let rows_at_once = (BLOCK / columns_at_once).min(count).min(32_768);
+    let scores = MetalBufferPool::new(engine.device.clone()).lend(
+        Purpose::Storage,
+        "scores within the batch",
+        (rows_at_once * columns_at_once * 4) as u64,
+    )?;
+    let hardware = hardware(&engine.device)?;
+    let score = hardware.program(&engine.graph_kernel(&NEAR_SCORE, keep)?)?;
+    let top = hardware.program(&engine.graph_kernel(&NEAR_TOP, keep)?)?;
+    let rows_of = engine.rows.buffers();
+    let mut recorder = Recorder::new(&engine.device);
+    for row in (0..count).step_by(rows_at_once) {
+        let rows = small(rows_at_once.min(count - row));
+        for column in (0..count).step_by(columns_at_once) {
+            let columns = small(columns_at_once.min(count - column));
+            recorder.dispatch(
+                &score,
+                &NearScoreParams {
+                    members: small(count),
+                    first_row: small(row),
+                    first_column: small(column),
+                    columns,
+                    rows,
+                },
+                &[(1, members), (2, &scores)],
+                &[&rows_of],
+                [columns.div_ceil(TILE), rows.div_ceil(TILE)],
+            );
+            recorder.dispatch(
+                &top,
+                &NearTopParams {
+                    first_row: small(row),
+                    first_column: small(column),
+                    columns,
+                    keep: small(keep),
+                    lists_at: small(lists_at),
+                },
+                &[(1, members), (2, &scores), (3, lists)],
+                &[],
+                [rows, 1],
+            );
+        }
+    }
+    recorder.submit()?;
+    Ok(())
+}

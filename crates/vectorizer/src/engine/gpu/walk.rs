@@ -1,0 +1,172 @@
+//! Walks through the graph: many queries at once, answers read back in one piece.
+
+use crate::engine::gpu::GpuEngine;
+use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
+use crate::engine::gpu::rows::small;
+use crate::engine::gpu::transfer::upload_rows;
+use crate::engine::{Hits, Neighbor, Walk};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
+use crate::kernels::graph::{GraphShape, MAX_BEAM, WALK_EXTERNAL, WalkParams, constants};
+use crate::kernels::{Kernel, Specialised};
+
+/// The most queries of a submission.
+const QUERIES: usize = 1 << 14;
+/// The most bytes of queries, and of answers, of a submission.
+const BYTES: usize = 64 << 20;
+/// Buffers that a kernel binds beside rows and the chunks of links: its own, and two for the upper levels.
+const OTHER_BUFFERS: u32 = 9;
+
+impl GpuEngine {
+    /// A kernel of the graph, for lists of up to `ef` neighbours.
+    pub(super) fn graph_kernel(&self, kernel: &'static Kernel, ef: usize) -> Result<Specialised> {
+        let link_chunks = small(self.graph.chunks()).max(1);
+        let rows = self.rows.shape(OTHER_BUFFERS + link_chunks)?;
+        let shape = GraphShape {
+            degree: small(self.layout.degree(0)),
+            link_chunks,
+            link_shift: self.graph.shift(),
+            parts: rows.parts,
+            subgroups: self.exchange,
+        };
+        Ok(Specialised {
+            kernel,
+            rows,
+            scoring: self.layout.scoring,
+            subgroups: shape.subgroups,
+            constants: constants(kernel, shape, ef),
+        })
+    }
+
+    /// The nearest slots that a walk finds for each query.
+    pub(super) fn walk_graph(&self, queries: &[f32], walk: &Walk) -> Result<Hits> {
+        if walk.ef > MAX_BEAM {
+            return Err(hardware(&self.device)?.failed(format!(
+                "a walk on this device holds at most {MAX_BEAM} slots, {} were asked for: lower ef, or search exactly",
+                walk.ef
+            )));
+        }
+        let dimension = self.layout.dimension;
+        let linked = self.graph.linked();
+        let k = walk.k.min(linked);
+        let count = queries.len() / dimension;
+        if count == 0 || k == 0 {
+            return Ok(Hits::new(k, Vec::new()));
+        }
+        if walk.entry.slot as usize >= linked {
+            return Err(VectorizerError::SearchFailed);
+        }
+        // A beam that is narrower than k leaves lists that are not full.
+        let width = k.min(walk.ef).max(1);
+        let at_once = QUERIES
+            .min(BYTES / (8 * width))
+            .min(BYTES / (16 * dimension.div_ceil(4)))
+            .max(1);
+        let mut neighbors = Vec::with_capacity(count * k);
+        for queries in queries.chunks(at_once * dimension) {
+            self.walk_some(queries, walk, [width, k], &mut neighbors)?;
+        }
+        Ok(Hits::new(k, neighbors))
+    }
+
+    fn walk_some(
+        &self,
+        queries: &[f32],
+        walk: &Walk,
+        [width, k]: [usize; 2],
+        out: &mut Vec<Neighbor>,
+    ) -> Result<()> {
+        let hardware = hardware(&self.device)?;
+        let program = hardware.program(&self.graph_kernel(&WALK_EXTERNAL, walk.ef)?)?;
+        let pool = MetalBufferPool::new(self.device.clone());
+        let dimension = self.layout.dimension;
+        let parts = dimension.div_ceil(4);
+        let count = queries.len() / dimension;
+        let asked = pool.lend(Purpose::Storage, "queries", (count * parts * 16) as u64)?;
+        upload_rows(&self.device, queries, dimension, small(parts), &asked, 0)?;
+        let found_bytes = (count * width * 8) as u64;
+        let tally_bytes = count as u64 * 16;
+        let found = pool.lend(Purpose::Storage, "found", found_bytes)?;
+        let tallies = pool.lend(Purpose::Storage, "tallies", tally_bytes)?;
+        let mut staging = pool.lend(
+            Purpose::Readback,
+            "found, read back",
+            found_bytes + tally_bytes,
+        )?;
+        let epoch = self.next_epoch();
+        let rows = self.rows.buffers();
+        let links = self.graph.buffers();
+        let mut recorder = Recorder::new(&self.device);
+        let per_dispatch = self.walks_at_once(walk.ef, walk.level);
+        for first in (0..small(count)).step_by(per_dispatch as usize) {
+            let end = (first + per_dispatch).min(small(count));
+            let params = WalkParams {
+                queries: end,
+                entry: walk.entry.slot,
+                entry_level: small(walk.entry.level),
+                level: small(walk.level),
+                ef: small(walk.ef.max(1)),
+                k: small(width),
+                slots: small(self.graph.linked()),
+                epoch,
+                first,
+            };
+            recorder.dispatch(
+                &program,
+                &params,
+                &[(1, &asked), (2, &found), (3, &tallies)],
+                &[&rows, &links],
+                grid(end - first),
+            );
+        }
+        recorder.copy(&found, &staging, found_bytes);
+        recorder.copy_range(&tallies, 0, &staging, found_bytes, tally_bytes);
+        let submission = recorder.submit()?;
+        let mut signed = true;
+        read_back(
+            &self.device,
+            submission,
+            &mut staging,
+            found_bytes + tally_bytes,
+            |bytes| {
+                let (found, tallies) = bytes.split_at(count * width * 8);
+                let [mut distances, mut hops] = [0u64; 2];
+                for of in bytemuck::cast_slice::<u8, [u32; 4]>(tallies) {
+                    distances += u64::from(of[0]);
+                    hops += u64::from(of[1]);
+                    signed &= of[2] == epoch;
+                }
+                self.work.walked(distances, hops, self.layout);
+                let found: &[Neighbor] = bytemuck::cast_slice(found);
+                if width == k {
+                    out.extend_from_slice(found);
+                } else {
+                    for list in found.chunks_exact(width) {
+                        out.extend_from_slice(list);
+                        out.extend(std::iter::repeat_n(Neighbor::NONE, k - width));
+                    }
+                }
+            },
+        )?;
+        if signed {
+            Ok(())
+        } else {
+            Err(VectorizerError::SearchFailed)
+        }
+    }
+
+    /// Walks that one dispatch makes.
+    pub(super) fn walks_at_once(&self, ef: usize, level: usize) -> u32 {
+        self.at_once(ef as u64 * self.layout.degree(level) as u64)
+    }
+
+    /// How many slots one dispatch takes, if each needs at most so many scores: some tens of milliseconds' worth.
+    pub(super) fn at_once(&self, scores: u64) -> u32 {
+        let parts = self.layout.dimension.div_ceil(4) as u64;
+        // What is counted is an upper bound of the products, at a pace that a walk's scattered reads allow.
+        let most = self.pace() / 8;
+        u32::try_from(most / (scores * parts).max(1))
+            .unwrap_or(u32::MAX)
+            .clamp(256, 1 << 20)
+    }
+}

@@ -1,0 +1,303 @@
+//! The kernels of the graph: walks, and what links a batch of new slots.
+
+use std::fmt::Write;
+
+use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_EXTERNAL, QUERY_SLOT, SCORE};
+
+const QUEUE: Part = Part::Text(include_str!("queue.wgsl"));
+const VISITED: Part = Part::Text(include_str!("visited.wgsl"));
+const WALK: Part = Part::Text(include_str!("walk.wgsl"));
+const CHOOSE: Part = Part::Text(include_str!("choose.wgsl"));
+const WORK: Part = Part::Text(include_str!("work.wgsl"));
+
+params! {
+    /// Of both walks.
+    WalkParams { queries, entry, entry_level, level, ef, k, slots, epoch, first }
+    /// Of [`NEAR_SCORE`].
+    NearScoreParams { members, first_row, first_column, columns, rows }
+    /// Of [`NEAR_TOP`].
+    NearTopParams { first_row, first_column, columns, keep, lists_at }
+    /// Of [`SELECT`].
+    SelectParams { members, first, walked, near, near_at, keep, own, fill, degree, target_count_at }
+    /// Of [`TAKE_SEGMENTS`] and [`PLACE_EDGES`].
+    GroupParams { members, degree, target_count_at, stride }
+    /// Of [`LINK`].
+    LinkParams { level, first, members, batch_first, own, fill, degree, target_count_at }
+    /// Of [`WRITE_MEMBERS`] and [`WRITE_TARGETS`].
+    WriteParams { level, members, degree, target_count_at, stride }
+}
+
+/// Walks for queries from outside.
+pub(crate) static WALK_EXTERNAL: Kernel = Kernel {
+    entry: "walk_external",
+    params: WalkParams::FIELDS,
+    parts: &[
+        ORDER,
+        Part::Rows,
+        Part::Links,
+        Part::Team,
+        SCORE,
+        QUERY_EXTERNAL,
+        QUERY,
+        QUEUE,
+        VISITED,
+        WALK,
+        Part::Text(include_str!("walk_external.wgsl")),
+    ],
+};
+
+/// Walks for slots that are being linked.
+pub(crate) static WALK_SLOTS: Kernel = Kernel {
+    entry: "walk_slots",
+    params: WalkParams::FIELDS,
+    parts: &[
+        ORDER,
+        Part::Rows,
+        Part::Links,
+        Part::Team,
+        SCORE,
+        QUERY_SLOT,
+        QUERY,
+        QUEUE,
+        VISITED,
+        WALK,
+        WORK,
+        Part::Text(include_str!("walk_slots.wgsl")),
+    ],
+};
+
+/// Scores of a block of members.
+pub(crate) static NEAR_SCORE: Kernel = Kernel {
+    entry: "near_score",
+    params: NearScoreParams::FIELDS,
+    parts: &[Part::Rows, Part::Text(include_str!("near_score.wgsl"))],
+};
+
+/// The nearest of a block.
+pub(crate) static NEAR_TOP: Kernel = Kernel {
+    entry: "near_top",
+    params: NearTopParams::FIELDS,
+    parts: &[ORDER, QUEUE, Part::Text(include_str!("near_top.wgsl"))],
+};
+
+/// The choice of new slots' links.
+pub(crate) static SELECT: Kernel = Kernel {
+    entry: "choose_links",
+    params: SelectParams::FIELDS,
+    parts: &[
+        ORDER,
+        Part::Rows,
+        Part::Team,
+        SCORE,
+        QUEUE,
+        CHOOSE,
+        WORK,
+        Part::Text(include_str!("select.wgsl")),
+    ],
+};
+
+/// A place for the edges of each target.
+pub(crate) static TAKE_SEGMENTS: Kernel = Kernel {
+    entry: "take_segments",
+    params: GroupParams::FIELDS,
+    parts: &[ORDER, Part::Text(include_str!("group.wgsl"))],
+};
+
+/// Edges to their places.
+pub(crate) static PLACE_EDGES: Kernel = Kernel {
+    entry: "place_edges",
+    params: GroupParams::FIELDS,
+    parts: &[ORDER, Part::Text(include_str!("group.wgsl"))],
+};
+
+/// Targets' new rows.
+pub(crate) static LINK: Kernel = Kernel {
+    entry: "link",
+    params: LinkParams::FIELDS,
+    parts: &[
+        ORDER,
+        Part::Rows,
+        Part::Links,
+        Part::Team,
+        SCORE,
+        QUEUE,
+        CHOOSE,
+        WORK,
+        Part::Text(include_str!("link.wgsl")),
+    ],
+};
+
+/// New slots' rows made visible.
+pub(crate) static WRITE_MEMBERS: Kernel = Kernel {
+    entry: "write_members",
+    params: WriteParams::FIELDS,
+    parts: &[Part::LinksToWrite, Part::Text(include_str!("write.wgsl"))],
+};
+
+/// Targets' rows made visible.
+pub(crate) static WRITE_TARGETS: Kernel = Kernel {
+    entry: "write_targets",
+    params: WriteParams::FIELDS,
+    parts: &[Part::LinksToWrite, Part::Text(include_str!("write.wgsl"))],
+};
+
+/// Every kernel of the graph.
+#[cfg(test)]
+pub(crate) static ALL: [&Kernel; 10] = [
+    &WALK_EXTERNAL,
+    &WALK_SLOTS,
+    &NEAR_SCORE,
+    &NEAR_TOP,
+    &SELECT,
+    &TAKE_SEGMENTS,
+    &PLACE_EDGES,
+    &LINK,
+    &WRITE_MEMBERS,
+    &WRITE_TARGETS,
+];
+
+/// The widest beam of a kernel.
+pub(crate) const MAX_BEAM: usize = 1024;
+/// Workgroup memory up to which enough walks run side by side.
+const LIGHT: u32 = 16 << 10;
+/// The largest query, in vec4, that is kept in workgroup memory.
+const SHARED_PARTS: u32 = 512;
+/// Sources of a target that are considered.
+const SOURCES: u32 = 128;
+
+/// What the kernels of a graph are specialised by, beside rows and scoring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct GraphShape {
+    /// Links of a slot on level 0.
+    pub(crate) degree: u32,
+    /// Buffers of them.
+    pub(crate) link_chunks: u32,
+    /// A buffer holds two to the power of this many rows of links.
+    pub(crate) link_shift: u32,
+    /// vec4 in a row.
+    pub(crate) parts: u32,
+    /// Whether lanes exchange values.
+    pub(crate) subgroups: bool,
+}
+
+/// The constants of `kernel` for lists of up to `ef` neighbours.
+pub(crate) fn constants(
+    kernel: &Kernel,
+    shape: GraphShape,
+    ef: usize,
+) -> Vec<(&'static str, Constant)> {
+    let room = u32::try_from(ef.next_power_of_two().clamp(32, MAX_BEAM)).unwrap_or(u32::MAX);
+    let links = [
+        ("DEGREE", Constant::Number(shape.degree)),
+        ("LINK_CHUNKS", Constant::Number(shape.link_chunks)),
+        ("LINK_SHIFT", Constant::Number(shape.link_shift)),
+    ];
+    if kernel == &WRITE_MEMBERS || kernel == &WRITE_TARGETS {
+        return links.to_vec();
+    }
+    if kernel == &NEAR_SCORE || kernel == &TAKE_SEGMENTS || kernel == &PLACE_EDGES {
+        return Vec::new();
+    }
+    let walks = kernel == &WALK_EXTERNAL || kernel == &WALK_SLOTS;
+    let (threads, fresh, queue) = if walks {
+        (if shape.degree > 64 { 128 } else { 64 }, shape.degree, room)
+    } else if kernel == &LINK {
+        (128, 128, SOURCES + shape.degree)
+    } else {
+        (128, 128, room)
+    };
+    let mut all = vec![
+        ("THREADS", Constant::Number(threads)),
+        ("QUEUE", Constant::Number(queue)),
+        ("FRESH", Constant::Number(fresh)),
+    ];
+    if kernel != &NEAR_TOP {
+        all.extend(links);
+    }
+    if walks {
+        let lanes = if shape.subgroups { 0 } else { threads };
+        let lists = 8 * queue + 8 * fresh + 4 * shape.degree + 4 * lanes + 256;
+        let least = (2 * (queue + shape.degree)).next_power_of_two();
+        // Wide beams need what every device has beyond the least that WebGPU promises.
+        let limit = if queue > 256 { 2 * LIGHT } else { LIGHT };
+        let shared = shape.parts <= SHARED_PARTS && lists + 16 * shape.parts + 4 * least <= limit;
+        let query = if shared { shape.parts } else { 1 };
+        let visited = visited_room(queue, least, lists + 16 * query);
+        all.extend([
+            ("QUERY_SHARED", Constant::Flag(shared)),
+            ("QUERY_PARTS", Constant::Number(query)),
+            ("VISITED", Constant::Number(visited)),
+            ("VISITED_BITS", Constant::Number(visited.ilog2())),
+        ]);
+    }
+    all
+}
+
+/// Places of a walk's table of visited slots: as many as a walk of this width usually meets, as far as workgroup memory stays
+/// light; beyond that only what the walk cannot do without.
+fn visited_room(queue: u32, least: u32, beside: u32) -> u32 {
+    let mut room = (32 * queue).clamp(512, 4096);
+    while room > least && beside + 4 * room > LIGHT {
+        room /= 2;
+    }
+    room.max(least)
+}
+
+/// `link_at` or `set_link` over the chunks of links, bound in `group`. One chunk costs no branch.
+pub(super) fn links(chunks: u32, group: u32, write: bool) -> String {
+    let access = if write { "read_write" } else { "read" };
+    let mut text = format!(
+        "@group({group}) @binding(0) var<storage, read> upper_base: array<u32>;\n\
+         @group({group}) @binding(1) var<storage, {access}> upper: array<u32>;\n"
+    );
+    for chunk in 0..chunks {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "@group({group}) @binding({}) var<storage, {access}> links_{chunk}: array<u32>;",
+            chunk + 2
+        );
+    }
+    let statement = |place: String| {
+        if write {
+            format!("{place} = value;")
+        } else {
+            format!("return {place};")
+        }
+    };
+    text.push_str(if write {
+        "fn set_link(level: u32, slot: u32, place: u32, value: u32) {\n    if level > 0u {\n        "
+    } else {
+        "fn link_at(level: u32, slot: u32, place: u32) -> u32 {\n    if level > 0u {\n        "
+    });
+    text += &statement("upper[(upper_base[slot] + level - 1u) * (DEGREE / 2u) + place]".to_owned());
+    text.push_str(if write {
+        "\n        return;\n    }\n"
+    } else {
+        "\n    }\n"
+    });
+    if chunks == 1 {
+        let _ = writeln!(
+            text,
+            "    {}\n}}",
+            statement("links_0[slot * DEGREE + place]".to_owned())
+        );
+        return text;
+    }
+    text.push_str(
+        "    let at = (slot & ((1u << LINK_SHIFT) - 1u)) * DEGREE + place;\n    switch slot >> LINK_SHIFT {\n",
+    );
+    for chunk in 1..chunks {
+        let _ = writeln!(
+            text,
+            "        case {chunk}u: {{ {} }}",
+            statement(format!("links_{chunk}[at]"))
+        );
+    }
+    let _ = writeln!(
+        text,
+        "        default: {{ {} }}\n    }}\n}}",
+        statement("links_0[at]".to_owned())
+    );
+    text
+}

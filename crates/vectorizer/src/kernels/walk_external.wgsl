@@ -1,0 +1,14 @@
+// Of each query: scores computed, rows of links read, and the epoch as the sign that its answer was written.
+@group(0) @binding(3) var<storage, read_write> tallies: array<vec4<u32>>;
+
+@compute @workgroup_size(THREADS)
+fn walk_external(place: Place) {
+    let query = query_of(place);
+    if query >= params.queries {
+        return;
+    }
+    let cost = answer(place, query);
+    if thread_of(place) == 0u {
+        tallies[query] = vec4<u32>(cost, params.epoch, 0u);
+    }
+}
