@@ -66,6 +66,10 @@ pub(crate) struct Kernel {
     /// The entry point, and the label under which the device's tools show it. No two kernels share one.
     pub(crate) entry: &'static str,
     /// The fields of its parameters, all of them u32; the text says the same, and a test compares.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only the test that compares reads it")
+    )]
     pub(crate) params: &'static [&'static str],
     /// The text, in order.
     pub(crate) parts: &'static [Part],

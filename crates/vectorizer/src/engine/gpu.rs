@@ -12,6 +12,7 @@ use crate::engine::{
 };
 use crate::error::Result;
 use crate::gpu::device::Device;
+use crate::gpu::tiers::Tier;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
 use rows::{Rows, StagedRows};
@@ -35,6 +36,8 @@ mod work;
 #[derive(Debug)]
 pub struct GpuEngine {
     device: Device,
+    /// What exact search may use: the device's, or less of it in tests.
+    tier: Tier,
     layout: Layout,
     rows: Rows,
     graph: Graph,
@@ -53,6 +56,7 @@ impl GpuEngine {
         record::hardware(device)?.alive()?;
         Ok(Self {
             device: device.clone(),
+            tier: device.tier().clone(),
             layout,
             rows: Rows::new(device, layout.dimension)?,
             graph: Graph::new(device, layout),

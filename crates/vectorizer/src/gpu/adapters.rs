@@ -36,7 +36,8 @@ fn find() -> Vec<Slot> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::METAL | wgpu::Backends::VULKAN | wgpu::Backends::DX12,
         flags: if validate {
-            wgpu::InstanceFlags::DEBUG | wgpu::InstanceFlags::VALIDATION
+            // Without DEBUG, whose notes in shaders older layers take for mistakes.
+            wgpu::InstanceFlags::VALIDATION
         } else {
             wgpu::InstanceFlags::empty()
         },

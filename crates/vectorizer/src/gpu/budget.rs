@@ -42,7 +42,7 @@ mod platform {
 
     use super::Budget;
 
-    /// Vulkan's heaps, by VK_EXT_memory_budget where the driver has it.
+    /// Vulkan's heaps, by `VK_EXT_memory_budget` where the driver has it.
     #[expect(
         unsafe_code,
         reason = "the Vulkan device is only lent out by an unsafe function"

@@ -1,4 +1,9 @@
 //! The device that tests run on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "only tests use it, and without a device they fail"
+)]
 
 use crate::gpu::adapters;
 use crate::gpu::context::{Context, DeviceChoice};

@@ -32,8 +32,8 @@ fn exact_scan(place: Place) {
         let slot = params.first_slot + params.first_row + row;
         let key = key_of(score_query(thread, query, params.first_row + row, within));
         var pending = within && (thread & 7u) == 0u && is_near(0u, key, slot);
-        // Two rounds at most: a cut makes room for 16.
-        for (var round = 0u; round < 34u; round++) {
+        // Each cut makes room for KEEP, at least 16, of 32 rows: 3 rounds at most.
+        for (var round = 0u; round < 4u; round++) {
             if pending && (!is_near(0u, key, slot) || put_down(0u, list, key, slot)) {
                 pending = false;
             }

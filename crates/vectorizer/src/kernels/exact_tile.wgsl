@@ -40,6 +40,13 @@ fn add_four(sum: vec4<f32>, a: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>, b2: vec4
     return vec4<f32>(add_one(sum.x, a, b0), add_one(sum.y, a, b1), add_one(sum.z, a, b2), add_one(sum.w, a, b3));
 }
 
+fn fetch_query(first_query: u32, at: u32, part: u32) -> vec4<f32> {
+    if part < PARTS {
+        return queries[min(first_query + at, params.queries - 1u) * PARTS + part];
+    }
+    return vec4<f32>();
+}
+
 @compute @workgroup_size(256)
 fn exact_tile(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -53,6 +60,9 @@ fn exact_tile(
     let slab_end = min(params.rows, slab_start + params.slab_rows);
     let my_row = thread & 15u;
     let my_query = thread >> 4u;
+    // Of each tile, this thread fetches one part of one row and of one or two queries.
+    let fetch_part = thread % DEPTH;
+    let fetch_at = thread / DEPTH;
     begin_nearest(thread);
 
     for (var tile = slab_start; tile < slab_end; tile += TILE_ROWS) {
@@ -64,26 +74,35 @@ fn exact_tile(
         var sum5 = vec4<f32>();
         var sum6 = vec4<f32>();
         var sum7 = vec4<f32>();
+        // What goes into workgroup memory next is fetched while what is there is computed with.
+        let fetch_row = min(tile + fetch_at, params.rows - 1u) + params.first_row;
+        var next_query = fetch_query(first_query, fetch_at, fetch_part);
+        var next_query_2 = vec4<f32>();
+        if DEPTH == 4u {
+            next_query_2 = fetch_query(first_query, fetch_at + 64u, fetch_part);
+        }
+        var next_row = vec4<f32>();
+        if fetch_at < TILE_ROWS && fetch_part < PARTS {
+            next_row = row_part(fetch_row, fetch_part);
+        }
         for (var base = 0u; base < PARTS; base += DEPTH) {
-            for (var load = thread; load < DEPTH * QUERIES; load += 256u) {
-                let part = load % DEPTH;
-                let at = load / DEPTH;
-                var value = vec4<f32>();
-                if base + part < PARTS {
-                    value = queries[min(first_query + at, params.queries - 1u) * PARTS + base + part];
-                }
-                query_tile[part * QUERY_PITCH + at] = value;
+            query_tile[fetch_part * QUERY_PITCH + fetch_at] = next_query;
+            if DEPTH == 4u {
+                query_tile[fetch_part * QUERY_PITCH + fetch_at + 64u] = next_query_2;
             }
-            for (var load = thread; load < DEPTH * TILE_ROWS; load += 256u) {
-                let part = load % DEPTH;
-                let at = load / DEPTH;
-                var value = vec4<f32>();
-                if base + part < PARTS {
-                    value = row_part(params.first_row + min(tile + at, params.rows - 1u), base + part);
-                }
-                row_tile[part * ROW_PITCH + at] = value;
+            if fetch_at < TILE_ROWS {
+                row_tile[fetch_part * ROW_PITCH + fetch_at] = next_row;
             }
             workgroupBarrier();
+            let next_part = base + DEPTH + fetch_part;
+            next_query = fetch_query(first_query, fetch_at, next_part);
+            if DEPTH == 4u {
+                next_query_2 = fetch_query(first_query, fetch_at + 64u, next_part);
+            }
+            next_row = vec4<f32>();
+            if fetch_at < TILE_ROWS && next_part < PARTS {
+                next_row = row_part(fetch_row, next_part);
+            }
             for (var part = 0u; part < DEPTH; part++) {
                 let row_at = part * ROW_PITCH + my_row;
                 let b0 = row_tile[row_at];
@@ -117,8 +136,8 @@ fn exact_tile(
                 }
             }
         }
-        // At most 3 rounds: two lists' worth of a tile is 64 rows. 66 is out of reach.
-        for (var round = 0u; round < 66u; round++) {
+        // Each cut makes room for KEEP, at least 16, of a tile's 64 rows: 5 rounds at most.
+        for (var round = 0u; round < 6u; round++) {
             for (var left = pending; left != 0u; left &= left - 1u) {
                 let bit = firstTrailingBit(left);
                 let query = my_query + 16u * (bit >> 2u);

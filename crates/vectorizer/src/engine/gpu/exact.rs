@@ -328,7 +328,7 @@ impl GpuEngine {
 
     /// Parts of a row that a tile holds at a time: as many as leave half of the workgroup memory to other workgroups.
     fn tile_depth(&self) -> u32 {
-        if self.device.tier().workgroup_bytes >= 32 << 10 {
+        if self.tier.workgroup_bytes >= 32 << 10 {
             4
         } else {
             2
