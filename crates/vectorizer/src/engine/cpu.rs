@@ -288,3 +288,6 @@ impl Engine for CpuEngine {
         self.work.read()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,10 @@
 //! Scores of rows, with the vector instructions this machine has, found out once at run time.
 //!
-//! A score has the same bits whichever way it is computed here: alone ([`Distance::one`]), in a list
-//! ([`Distance::many`]) or inside a [`Task`]; and `(a, b)` scores as `(b, a)`. All instruction sets work on blocks of
-//! 16 floats, four blocks in turn into four sums of 16 lanes, folded in one order; those with a fused
+//! A score has the same bits whichever way of [`Score`] it is computed; and `(a, b)` scores as `(b, a)`. All instruction sets
+//! work on blocks of 16 floats, four blocks in turn into four sums of 16 lanes, folded in one order; those with a fused
 //! multiply-add (AVX-512, AVX2, NEON) agree to the bit.
 //!
-//! **For loops that score much**, a call for each score is too dear: write the loop as a [`Task`] and hand it to
+//! A choice of instructions for each score would be too dear: loops around scores are written as a [`Task`] and handed to
 //! [`Distance::run`]. The task is compiled once for each instruction set and scoring, with the kernels inlined into it:
 //!
 //! ```text
@@ -26,7 +25,6 @@
 //! are best avoided around scores: a closure that is not inlined is compiled without the instruction set.
 
 use crate::engine::Scoring;
-use crate::engine::cpu::rows::Rows;
 pub(crate) use kernel::{BLOCK, Simd};
 use kernel::{Dot, Measure, Squared};
 
@@ -125,12 +123,6 @@ pub(crate) trait Score: Copy {
 
     /// The scores of four rows: `one` four times over, with the query read once. All of one length.
     fn four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4];
-
-    /// As [`Self::one`] if the score is not above `bound`; else anything above `bound`, for less work where the sums can only grow.
-    fn one_below(self, a: &[f32], b: &[f32], bound: f32) -> f32;
-
-    /// As [`Self::four`], with what is said of [`Self::one_below`].
-    fn four_below(self, query: &[f32], rows: [&[f32]; 4], bound: f32) -> [f32; 4];
 }
 
 /// A loop around scores, compiled for each instruction set; see the module's text.
@@ -158,37 +150,27 @@ impl<S: Simd, M: Measure> Score for Scorer<S, M> {
 
     #[inline(always)]
     fn squared_length(self, row: &[f32]) -> f32 {
-        let [minus] = kernel::scores(self.simd, Dot, row, [row], f32::INFINITY);
+        let [minus] = kernel::scores(self.simd, Dot, row, [row]);
         0.0 - minus
     }
 
     #[inline(always)]
     fn one(self, a: &[f32], b: &[f32]) -> f32 {
-        self.one_below(a, b, f32::INFINITY)
-    }
-
-    #[inline(always)]
-    fn four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
-        self.four_below(query, rows, f32::INFINITY)
-    }
-
-    #[inline(always)]
-    fn one_below(self, a: &[f32], b: &[f32], bound: f32) -> f32 {
-        let [score] = kernel::scores(self.simd, self.measure, a, [b], bound);
+        let [score] = kernel::scores(self.simd, self.measure, a, [b]);
         score
     }
 
     #[inline(always)]
-    fn four_below(self, query: &[f32], rows: [&[f32]; 4], bound: f32) -> [f32; 4] {
+    fn four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
         if S::MANY_REGISTERS {
-            kernel::scores(self.simd, self.measure, query, rows, bound)
+            kernel::scores(self.simd, self.measure, query, rows)
         } else {
             let [a, b, c, d] = rows;
             [
-                self.one_below(query, a, bound),
-                self.one_below(query, b, bound),
-                self.one_below(query, c, bound),
-                self.one_below(query, d, bound),
+                self.one(query, a),
+                self.one(query, b),
+                self.one(query, c),
+                self.one(query, d),
             ]
         }
     }
@@ -247,69 +229,6 @@ impl Distance {
             #[cfg(target_arch = "aarch64")]
             Instructions::Neon(simd) => simd.enter(Scorer { simd, measure }, task),
             Instructions::Portable(simd) => task.run(Scorer { simd, measure }),
-        }
-    }
-
-    /// The score of two rows of one length.
-    pub(crate) fn one(self, a: &[f32], b: &[f32]) -> f32 {
-        self.run(One { a, b })
-    }
-
-    /// The scores of `slots`, in their order; `out` is as long as `slots`.
-    pub(crate) fn many(self, query: &[f32], rows: &Rows, slots: &[u32], out: &mut [f32]) {
-        self.run(Many {
-            query,
-            rows,
-            slots,
-            out,
-        });
-    }
-}
-
-struct One<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
-}
-
-impl Task for One<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Score>(self, score: S) -> f32 {
-        score.one(self.a, self.b)
-    }
-}
-
-struct Many<'a> {
-    query: &'a [f32],
-    rows: &'a Rows,
-    slots: &'a [u32],
-    out: &'a mut [f32],
-}
-
-impl Task for Many<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Score>(self, score: S) {
-        let Self {
-            query,
-            rows,
-            slots,
-            out,
-        } = self;
-        let out = &mut out[..slots.len()];
-        let (groups, rest) = slots.as_chunks::<4>();
-        let (out_groups, out_rest) = out.as_chunks_mut::<4>();
-        for (at, (group, out)) in groups.iter().zip(out_groups).enumerate() {
-            for slot in slots[(at + 1) * 4..].iter().take(4) {
-                rows.prefetch(*slot);
-            }
-            let [a, b, c, d] = *group;
-            *out = score.four(query, [rows.row(a), rows.row(b), rows.row(c), rows.row(d)]);
-        }
-        for (slot, out) in rest.iter().zip(out_rest) {
-            *out = score.one(query, rows.row(*slot));
         }
     }
 }

@@ -85,7 +85,7 @@ impl Selector {
         let query = rows.row(candidate.slot());
         let (first, later) = self.asked.split_first()?;
         self.distances += 1;
-        let between = score.one_below(query, rows.row(first.slot()), bound);
+        let between = score.one(query, rows.row(first.slot()));
         if drops(between, *first, bound) {
             return Some(0);
         }
@@ -99,7 +99,7 @@ impl Selector {
                 rows.row(d.slot()),
             ];
             self.distances += 4;
-            let between = score.four_below(query, these, bound);
+            let between = score.four(query, these);
             for i in 0..4 {
                 if drops(between[i], four[i], bound) {
                     return Some(1 + 4 * at + i);
@@ -108,7 +108,7 @@ impl Selector {
         }
         for (at, &one) in rest.iter().enumerate() {
             self.distances += 1;
-            let between = score.one_below(query, rows.row(one.slot()), bound);
+            let between = score.one(query, rows.row(one.slot()));
             if drops(between, one, bound) {
                 return Some(1 + 4 * fours.len() + at);
             }

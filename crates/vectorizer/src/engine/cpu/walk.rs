@@ -31,7 +31,6 @@ impl Key {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half fits")]
     pub(crate) fn score(self) -> f32 {
         let bits = (self.0 >> 32) as u32;
         let flip = (!bits.cast_signed() >> 31).cast_unsigned() | Self::SIGN;
@@ -269,7 +268,7 @@ impl Ground<'_> {
                 self.rows.row(c),
                 self.rows.row(d),
             ];
-            let scores = score.four_below(query, rows, best.score());
+            let scores = score.four(query, rows);
             best = best.min(Key::new(scores[0], a));
             best = best.min(Key::new(scores[1], b));
             best = best.min(Key::new(scores[2], c));
@@ -327,17 +326,14 @@ impl Ground<'_> {
                     self.rows.row(c),
                     self.rows.row(d),
                 ];
-                let scores = score.four_below(query, rows, pool.bound);
+                let scores = score.four(query, rows);
                 pool.offer(Key::new(scores[0], a));
                 pool.offer(Key::new(scores[1], b));
                 pool.offer(Key::new(scores[2], c));
                 pool.offer(Key::new(scores[3], d));
             }
             for &slot in rest {
-                pool.offer(Key::new(
-                    score.one_below(query, self.rows.row(slot), pool.bound),
-                    slot,
-                ));
+                pool.offer(Key::new(score.one(query, self.rows.row(slot)), slot));
             }
         }
     }

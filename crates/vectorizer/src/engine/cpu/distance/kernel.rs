@@ -4,8 +4,6 @@
 pub(crate) const BLOCK: usize = 16;
 /// Blocks that go into sums of their own, so that one addition need not wait for the last.
 const SUMS: usize = 4;
-/// After how many steps of `SUMS` blocks a sum is compared with the bound.
-const LOOK: usize = 3;
 
 /// What an instruction set does with a block of 16 floats. Everything is `#[inline(always)]`.
 pub(crate) trait Simd: Copy {
@@ -31,9 +29,6 @@ pub(crate) trait Simd: Copy {
 
 /// What is summed up.
 pub(super) trait Measure: Copy {
-    /// Whether each step leaves every lane as it was or larger.
-    const GROWS: bool;
-
     fn step<S: Simd>(self, simd: S, a: S::Block, b: S::Block, sum: S::Block) -> S::Block;
     fn finish(self, sum: f32) -> f32;
 }
@@ -43,8 +38,6 @@ pub(super) trait Measure: Copy {
 pub(super) struct Squared;
 
 impl Measure for Squared {
-    const GROWS: bool = true;
-
     #[inline(always)]
     fn step<S: Simd>(self, simd: S, a: S::Block, b: S::Block, sum: S::Block) -> S::Block {
         let difference = simd.sub(a, b);
@@ -62,8 +55,6 @@ impl Measure for Squared {
 pub(super) struct Dot;
 
 impl Measure for Dot {
-    const GROWS: bool = false;
-
     #[inline(always)]
     fn step<S: Simd>(self, simd: S, a: S::Block, b: S::Block, sum: S::Block) -> S::Block {
         simd.mul_add(a, b, sum)
@@ -76,16 +67,13 @@ impl Measure for Dot {
     }
 }
 
-/// The scores of `query` and each of `rows`, which are all as long as it. Those above `bound` need not be right, only above it:
-/// where sums only grow, and all are above it on the way, the rest is not read. Rounding is monotone, so that no score
-/// that is within the bound is above it on the way.
+/// The scores of `query` and each of `rows`, which are all as long as it.
 #[inline(always)]
 pub(super) fn scores<S: Simd, M: Measure, const ROWS: usize>(
     simd: S,
     measure: M,
     query: &[f32],
     rows: [&[f32]; ROWS],
-    bound: f32,
 ) -> [f32; ROWS] {
     let dimension = query.len();
     let mut rows = rows;
@@ -97,12 +85,6 @@ pub(super) fn scores<S: Simd, M: Measure, const ROWS: usize>(
     let (query_blocks, query_rest) = query.as_chunks::<BLOCK>();
     let (steps, single) = query_blocks.as_chunks::<SUMS>();
     for (at, step) in steps.iter().enumerate() {
-        if M::GROWS && at > 0 && at % LOOK == 0 {
-            let scores = fold(simd, measure, &sums);
-            if scores.iter().all(|score| *score > bound) {
-                return scores;
-            }
-        }
         for i in 0..SUMS {
             let q = simd.load(&step[i]);
             for r in 0..ROWS {
@@ -131,15 +113,6 @@ pub(super) fn scores<S: Simd, M: Measure, const ROWS: usize>(
         }
     }
 
-    fold(simd, measure, &sums)
-}
-
-#[inline(always)]
-fn fold<S: Simd, M: Measure, const ROWS: usize>(
-    simd: S,
-    measure: M,
-    sums: &[[S::Block; SUMS]; ROWS],
-) -> [f32; ROWS] {
     let mut out = [0.0; ROWS];
     for r in 0..ROWS {
         let [a, b, c, d] = sums[r];

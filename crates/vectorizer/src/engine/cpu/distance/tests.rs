@@ -1,5 +1,4 @@
 use super::*;
-use crate::gpu::memory::Ledger;
 
 /// xorshift: the same numbers everywhere.
 struct Random(u64);
@@ -41,6 +40,36 @@ fn distances() -> impl Iterator<Item = Distance> {
     })
 }
 
+/// Scores of rows against a query: one by one, and by fours.
+struct Forms<'a> {
+    query: &'a [f32],
+    rows: &'a [&'a [f32]],
+}
+
+impl Task for Forms<'_> {
+    type Output = [Vec<f32>; 2];
+
+    #[inline(always)]
+    fn run<S: Score>(self, score: S) -> Self::Output {
+        let mut forms = [const { Vec::new() }; 2];
+        for row in self.rows {
+            forms[0].push(score.one(self.query, row));
+        }
+        for four in self.rows.as_chunks::<4>().0 {
+            forms[1].extend(score.four(self.query, *four));
+        }
+        forms
+    }
+}
+
+impl Distance {
+    fn one(self, a: &[f32], b: &[f32]) -> f32 {
+        let rows = &[b];
+        let [one, _] = self.run(Forms { query: a, rows });
+        one[0]
+    }
+}
+
 #[test]
 fn integers_score_exactly() {
     let mut random = Random(1);
@@ -80,22 +109,14 @@ fn every_form_gives_the_same_bits_and_so_does_the_mirrored_pair() {
     let mut random = Random(3);
     for distance in distances() {
         for dimension in dimensions() {
-            let count = 23;
-            let values = random.reals(count * dimension);
-            let mut rows = Rows::new(dimension, Ledger::new(None)).unwrap();
-            let staged = rows.stage(&values).unwrap();
-            rows.commit(staged);
-            let query = random.reals(dimension);
-            for length in [0, 1, 3, 4, 5, 8, 23] {
-                let slots: Vec<u32> = (0..length).map(|i| i * 7 % count as u32).collect();
-                let mut out = vec![f32::NAN; slots.len()];
-                distance.many(&query, &rows, &slots, &mut out);
-                for (slot, score) in slots.iter().zip(&out) {
-                    let row = &values[*slot as usize * dimension..][..dimension];
-                    for again in [distance.one(&query, row), distance.one(row, &query)] {
-                        assert_eq!(score.to_bits(), again.to_bits(), "{distance:?} {dimension}");
-                    }
-                }
+            let values = random.reals(25 * dimension);
+            let mut rows = values.chunks(dimension);
+            let query = rows.next().unwrap();
+            let rows: Vec<&[f32]> = rows.collect();
+            let mirrored: Vec<f32> = rows.iter().map(|row| distance.one(row, query)).collect();
+            let bits = |scores: &[f32]| scores.iter().map(|s| s.to_bits()).collect::<Vec<_>>();
+            for form in distance.run(Forms { query, rows: &rows }) {
+                assert_eq!(bits(&form), bits(&mirrored), "{distance:?} {dimension}");
             }
         }
     }
