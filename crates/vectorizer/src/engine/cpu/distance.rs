@@ -25,7 +25,7 @@
 //! are best avoided around scores: a closure that is not inlined is compiled without the instruction set.
 
 use crate::engine::Scoring;
-pub(crate) use kernel::{BLOCK, Simd};
+pub(crate) use kernel::{BLOCK, Bytes, Simd};
 use kernel::{Dot, Measure, Squared};
 
 #[cfg(target_arch = "x86_64")]

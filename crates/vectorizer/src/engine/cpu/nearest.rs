@@ -31,6 +31,11 @@ impl Nearest {
         }
     }
 
+    /// How many are kept.
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
     /// A score above this one is not worth a push.
     #[inline(always)]
     pub(crate) fn bound(&self) -> f32 {

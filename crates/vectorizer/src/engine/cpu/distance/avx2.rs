@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel::{BLOCK, Simd};
+use super::kernel::{BLOCK, NoBytes, Simd};
 use super::{Score, Task};
 
 /// Proof that this machine has AVX2 and FMA.
@@ -52,7 +52,13 @@ static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Avx2 {
     type Block = [__m256; 2];
+    type Bytes = NoBytes<Self::Block>;
     const MANY_REGISTERS: bool = false;
+
+    #[inline(always)]
+    fn bytes(self) -> Option<Self::Bytes> {
+        None
+    }
 
     #[inline(always)]
     fn zero(self) -> Self::Block {
@@ -102,6 +108,12 @@ impl Simd for Avx2 {
     fn sub(self, a: Self::Block, b: Self::Block) -> Self::Block {
         // SAFETY: see above.
         unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Block, b: Self::Block) -> Self::Block {
+        // SAFETY: see above.
+        unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
     }
 
     #[inline(always)]

@@ -1,5 +1,8 @@
 //! The kernels, once for all instruction sets.
 
+use std::convert::Infallible;
+use std::marker::PhantomData;
+
 /// Floats in a block.
 pub(crate) const BLOCK: usize = 16;
 /// Blocks that go into sums of their own, so that one addition need not wait for the last.
@@ -9,9 +12,12 @@ const SUMS: usize = 4;
 pub(crate) trait Simd: Copy {
     /// A block in registers.
     type Block: Copy;
+    /// Products of bytes, where there are instructions for them.
+    type Bytes: Bytes<Block = Self::Block>;
     /// Whether there are registers for 24 blocks and more: to score four rows at once, for large tiles.
     const MANY_REGISTERS: bool;
 
+    fn bytes(self) -> Option<Self::Bytes>;
     fn zero(self) -> Self::Block;
     fn splat(self, value: f32) -> Self::Block;
     fn load(self, from: &[f32; BLOCK]) -> Self::Block;
@@ -19,12 +25,55 @@ pub(crate) trait Simd: Copy {
     fn load_rest(self, from: &[f32]) -> Self::Block;
     fn add(self, a: Self::Block, b: Self::Block) -> Self::Block;
     fn sub(self, a: Self::Block, b: Self::Block) -> Self::Block;
+    fn mul(self, a: Self::Block, b: Self::Block) -> Self::Block;
     /// a * b + c, rounded once where the hardware can.
     fn mul_add(self, a: Self::Block, b: Self::Block, c: Self::Block) -> Self::Block;
     /// A bit for each lane of `a` that is at most `limit`; no lane is NaN.
     fn at_most(self, a: Self::Block, limit: f32) -> u16;
     /// Folds the halves onto each other until one number is left.
     fn sum(self, a: Self::Block) -> f32;
+}
+
+/// Four products of bytes summed up in each of 16 lanes by one instruction. Everything is `#[inline(always)]`.
+pub(crate) trait Bytes: Copy {
+    /// See [`Simd::Block`].
+    type Block: Copy;
+    /// 16 whole numbers of 32 bits.
+    type Sums: Copy;
+
+    fn zero(self) -> Self::Sums;
+    /// Adds to each lane the products of its four bytes with `four`.
+    fn step(self, lanes: &[[u8; 4]; BLOCK], four: [i8; 4], sums: Self::Sums) -> Self::Sums;
+    /// Each sum rounded to a float.
+    fn floats(self, sums: Self::Sums) -> Self::Block;
+}
+
+/// No such instructions: there is no value of this type.
+#[derive(Clone, Copy)]
+pub(crate) enum NoBytes<B> {
+    #[expect(dead_code, reason = "it cannot be made; it names the type of a block")]
+    Never(Infallible, PhantomData<B>),
+}
+
+impl<B: Copy> Bytes for NoBytes<B> {
+    type Block = B;
+    type Sums = Infallible;
+
+    #[inline(always)]
+    fn zero(self) -> Infallible {
+        let Self::Never(never, _) = self;
+        never
+    }
+
+    #[inline(always)]
+    fn step(self, _: &[[u8; 4]; BLOCK], _: [i8; 4], sums: Infallible) -> Infallible {
+        sums
+    }
+
+    #[inline(always)]
+    fn floats(self, sums: Infallible) -> B {
+        match sums {}
+    }
 }
 
 /// What is summed up.

@@ -6,7 +6,7 @@
 
 use std::arch::aarch64::*;
 
-use super::kernel::{BLOCK, Simd};
+use super::kernel::{BLOCK, NoBytes, Simd};
 use super::{Score, Task};
 
 /// Proof that this machine has NEON.
@@ -34,7 +34,13 @@ impl Neon {
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Neon {
     type Block = [float32x4_t; 4];
+    type Bytes = NoBytes<Self::Block>;
     const MANY_REGISTERS: bool = false;
+
+    #[inline(always)]
+    fn bytes(self) -> Option<Self::Bytes> {
+        None
+    }
 
     #[inline(always)]
     fn zero(self) -> Self::Block {
@@ -85,6 +91,15 @@ impl Simd for Neon {
         for i in 0..4 {
             // SAFETY: see above.
             a[i] = unsafe { vsubq_f32(a[i], b[i]) };
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn mul(self, mut a: Self::Block, b: Self::Block) -> Self::Block {
+        for i in 0..4 {
+            // SAFETY: see above.
+            a[i] = unsafe { vmulq_f32(a[i], b[i]) };
         }
         a
     }

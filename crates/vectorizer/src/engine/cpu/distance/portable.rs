@@ -1,6 +1,6 @@
 //! Plain Rust that compilers turn into whatever vector instructions the target promises.
 
-use super::kernel::{BLOCK, Simd};
+use super::kernel::{BLOCK, NoBytes, Simd};
 
 /// Works everywhere.
 #[derive(Debug, Clone, Copy)]
@@ -8,7 +8,13 @@ pub(crate) struct Portable;
 
 impl Simd for Portable {
     type Block = [f32; BLOCK];
+    type Bytes = NoBytes<Self::Block>;
     const MANY_REGISTERS: bool = false;
+
+    #[inline(always)]
+    fn bytes(self) -> Option<Self::Bytes> {
+        None
+    }
 
     #[inline(always)]
     fn zero(self) -> Self::Block {
@@ -46,6 +52,14 @@ impl Simd for Portable {
     fn sub(self, mut a: Self::Block, b: Self::Block) -> Self::Block {
         for i in 0..BLOCK {
             a[i] -= b[i];
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn mul(self, mut a: Self::Block, b: Self::Block) -> Self::Block {
+        for i in 0..BLOCK {
+            a[i] *= b[i];
         }
         a
     }

@@ -259,6 +259,31 @@ fn tiles_lose_nothing_to_rounding() {
     }
 }
 
+/// Where only rows, or only queries, do not fit into eight bits a component.
+#[test]
+fn tiles_lose_nothing_to_eight_bits() {
+    let mut random = Random(5);
+    let (count, asked) = (3_000, 200);
+    for dimension in [16, 256] {
+        let whole = |values: Vec<f32>| values.iter().map(|v| (v * 100.0).round()).collect();
+        let reals = random.reals((count + asked) * dimension);
+        let wholes: Vec<f32> = whole(random.reals((count + asked) * dimension));
+        let stretched: Vec<f32> = reals.iter().map(|v| v * 100.0).collect();
+        for (values, queries) in [(&stretched, &wholes), (&wholes, &stretched)] {
+            let rows = rows(dimension, &values[..count * dimension]);
+            let queries = &queries[count * dimension..];
+            for scoring in SCORINGS {
+                let distance = Distance::new(scoring);
+                let pool = Pool::new(1, Purpose::Search);
+                let slots = 0..count as u32;
+                let found = search(distance, &rows, &pool, queries, 5, slots.clone());
+                let expected = scanned(distance, &rows, queries, 5, &slots);
+                assert_same_bits(&found, &expected, &format!("{distance:?} {dimension}"));
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
