@@ -1,5 +1,9 @@
 //! Collections, on every engine: what goes in comes out, nothing half, nothing wrong goes in.
-#![allow(clippy::float_cmp, reason = "whole numbers are exact")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what helps a test fails as the test does"
+)]
 
 mod support;
 

@@ -1,4 +1,9 @@
 //! The graph, on every engine: the same everywhere, connected, and near enough to exact.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what helps a test fails as the test does"
+)]
 
 mod support;
 

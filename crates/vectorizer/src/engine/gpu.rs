@@ -1,4 +1,4 @@
-//! The GPU engine: rows and links in device memory, worked on by the [kernels](crate::kernels).
+//! The GPU engine: rows and links in device memory, worked on by the kernels.
 //!
 //! `rows` keeps the vectors in chunks, `transfer` brings them there, `exact` plans exact search; `graph` keeps the links, `walk` goes
 //! along them, `near` and `link` add new slots to them; `record` puts kernels into a submission and reads results back. Every wait has a

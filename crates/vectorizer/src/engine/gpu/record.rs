@@ -120,18 +120,18 @@ impl<'a> Recorder<'a> {
             .iter()
             .filter(|step| matches!(step, Step::Dispatch { .. }))
             .count();
-        let pitch = u64::from(self.device.tier().storage_alignment).max(256);
+        let pitch = self.device.tier().storage_alignment.max(256) as usize;
         let uniforms = MetalBufferPool::new(self.device.clone()).lend(
             Purpose::Uniform,
             "parameters",
-            dispatches as u64 * pitch,
+            (dispatches * pitch) as u64,
         )?;
-        let mut values = vec![0u8; dispatches * pitch as usize];
+        let mut values = vec![0u8; dispatches * pitch];
         let mut next = 0usize;
         for step in &self.steps {
             if let Step::Dispatch { params, .. } = step {
                 values[next..][..params.len()].copy_from_slice(params);
-                next += pitch as usize;
+                next += pitch;
             }
         }
         hardware.guarded(|device| {
@@ -180,7 +180,7 @@ impl<'a> Recorder<'a> {
                                 pass.set_bind_group(index, &group, &[]);
                             }
                             pass.dispatch_workgroups(grid[0], grid[1], 1);
-                            at += pitch;
+                            at += pitch as u64;
                             step = steps.next_if(|step| matches!(step, Step::Dispatch { .. }));
                         }
                     }
