@@ -227,8 +227,11 @@ impl Engine for CpuEngine {
     fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits> {
         let k = walk.k.min(self.graph.len());
         let count = queries.len() / self.layout.dimension;
+        if k == 0 {
+            return Ok(Hits::none(count));
+        }
         let mut hits = vec![Neighbor::NONE; k * count];
-        if k > 0 && count == 1 {
+        if count == 1 {
             self.with_scratch(|scratch| {
                 let turns = &mut [Turn {
                     query: queries,
@@ -249,7 +252,7 @@ impl Engine for CpuEngine {
                     scratch,
                 });
             });
-        } else if k > 0 {
+        } else {
             self.walk_batch(queries, walk, &mut hits, k);
         }
         Ok(Hits::new(k, hits))

