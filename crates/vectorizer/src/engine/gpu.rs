@@ -4,8 +4,11 @@
 //! along them, `near` and `link` add new slots to them; `record` puts kernels into a submission and reads results back. Every wait has a
 //! bound, and every answer carries the number of its search: an old answer in its place is an error, never a result.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::engine::{
     Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Staged, Walk,
@@ -45,6 +48,8 @@ pub struct GpuEngine {
     epoch: AtomicU32,
     /// Whether teams of eight threads exchange values between lanes.
     exchange: bool,
+    /// What builds have submitted and nobody has waited for yet.
+    building: Mutex<VecDeque<wgpu::SubmissionIndex>>,
 }
 
 impl GpuEngine {
@@ -64,6 +69,7 @@ impl GpuEngine {
             epoch: AtomicU32::new(1),
             // All of a team must be in one subgroup.
             exchange: device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
+            building: Mutex::default(),
         })
     }
 

@@ -63,6 +63,11 @@ impl Hardware {
         Ok(fresh)
     }
 
+    /// Whether the kernel is compiled, or being compiled.
+    pub(crate) fn has_program(&self, kernel: &Specialised) -> bool {
+        self.programs().0.lock().contains_key(kernel)
+    }
+
     fn compile(&self, kernel: &Specialised) -> Result<Program> {
         let label = kernel.kernel.entry;
         let text = kernel.source();

@@ -178,6 +178,8 @@ pub(crate) struct GraphShape {
     pub(crate) parts: u32,
     /// Whether lanes exchange values.
     pub(crate) subgroups: bool,
+    /// Whether walks are few, so that each may take many threads: answers are the same, sooner.
+    pub(crate) few: bool,
 }
 
 /// The constants of `kernel` for lists of up to `ef` neighbours.
@@ -200,7 +202,14 @@ pub(crate) fn constants(
     }
     let walks = kernel == &WALK_EXTERNAL || kernel == &WALK_SLOTS;
     let (threads, fresh, queue) = if walks {
-        (if shape.degree > 64 { 128 } else { 64 }, shape.degree, room)
+        // Long rows and wide queues are worth more threads a walk; else more walks side by side are worth more.
+        let more = shape.degree > 64 || shape.parts >= 64 || room >= 128;
+        let threads = match (shape.few, more) {
+            (true, _) => 256,
+            (false, true) => 128,
+            (false, false) => 64,
+        };
+        (threads, shape.degree, room)
     } else if kernel == &LINK {
         (128, 128, SOURCES + shape.degree)
     } else {
@@ -217,12 +226,13 @@ pub(crate) fn constants(
     if walks {
         let lanes = if shape.subgroups { 0 } else { threads };
         let lists = 8 * queue + 8 * fresh + 4 * shape.degree + 4 * lanes + 256;
-        let least = (2 * (queue + shape.degree)).next_power_of_two();
+        // A reset leaves the queue in the table, and room for the links of one slot up to three quarters.
+        let least = ((queue + shape.degree) * 4 / 3 + 1).next_power_of_two();
         // Wide beams need what every device has beyond the least that WebGPU promises.
         let limit = if queue > 256 { 2 * LIGHT } else { LIGHT };
         let shared = shape.parts <= SHARED_PARTS && lists + 16 * shape.parts + 4 * least <= limit;
         let query = if shared { shape.parts } else { 1 };
-        let visited = visited_room(queue, least, lists + 16 * query);
+        let visited = visited_room(queue, least, shape.few, limit - lists - 16 * query);
         all.extend([
             ("QUERY_SHARED", Constant::Flag(shared)),
             ("QUERY_PARTS", Constant::Number(query)),
@@ -233,14 +243,18 @@ pub(crate) fn constants(
     all
 }
 
-/// Places of a walk's table of visited slots: as many as a walk of this width usually meets, as far as workgroup memory stays
-/// light; beyond that only what the walk cannot do without.
-fn visited_room(queue: u32, least: u32, beside: u32) -> u32 {
-    let mut room = (32 * queue).clamp(512, 4096);
-    while room > least && beside + 4 * room > LIGHT {
+/// Places of a walk's table of visited slots. Where walks are many, a small table that is reset more often is worth less than
+/// the walks that run beside it (on an H200, 1M x 128 at ef 64: 512 places 3.2M walks/s, 1024 2.7M, 2048 2.1M); where they are few,
+/// it holds what a walk usually meets.
+fn visited_room(queue: u32, least: u32, few: bool, bytes: u32) -> u32 {
+    if !few {
+        return (8 * queue).clamp(512, 1024).max(least);
+    }
+    let mut room = (32 * queue).clamp(512, 4096).max(least);
+    while room > least && 4 * room > bytes {
         room /= 2;
     }
-    room.max(least)
+    room
 }
 
 /// `link_at` or `set_link` over the chunks of links, bound in `group`. One chunk costs no branch.

@@ -68,6 +68,7 @@ fn graph_kernels() -> Vec<Specialised> {
                         link_shift: 20,
                         parts,
                         subgroups,
+                        few: ef == 64,
                     };
                     all.extend(graph::ALL.into_iter().map(|kernel| Specialised {
                         kernel,

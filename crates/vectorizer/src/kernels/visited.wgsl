@@ -1,6 +1,6 @@
 // The slots a walk has met: an open-addressing table in workgroup memory.
 //
-// VISITED: its places, a power of two, at least twice what it must hold between two resets, so that it is never full.
+// VISITED: its places, a power of two; the walk resets the table before three quarters of them are taken, so that it is never full.
 
 var<workgroup> visited: array<atomic<u32>, VISITED>;
 

@@ -133,7 +133,7 @@ impl GpuEngine {
     }
 
     /// Products and sums that the device does in about a tenth of a second, by a cautious guess.
-    pub(super) fn pace(&self) -> u64 {
+    fn pace(&self) -> u64 {
         match self.device.info().kind {
             DeviceKind::Discrete => 100_000_000_000,
             DeviceKind::Software | DeviceKind::Cpu => 2_000_000_000,

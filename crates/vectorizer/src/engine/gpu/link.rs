@@ -14,12 +14,14 @@ use crate::engine::{Entry, LinkBatch, Selection, Staged};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
-    GroupParams, LINK, LinkParams, MAX_BEAM, PLACE_EDGES, SELECT, SelectParams, TAKE_SEGMENTS,
-    WALK_SLOTS, WRITE_MEMBERS, WRITE_TARGETS, WalkParams, WriteParams,
+    GroupParams, LINK, LinkParams, MAX_BEAM, NEAR_SCORE, NEAR_TOP, PLACE_EDGES, SELECT,
+    SelectParams, TAKE_SEGMENTS, WALK_SLOTS, WRITE_MEMBERS, WRITE_TARGETS, WalkParams, WriteParams,
 };
 
 /// Threads of the kernels that go over arrays, all together.
 const STRIDE: u32 = 256 * 4096;
+/// Parts of a build that may be under way.
+const UNDER_WAY: usize = 4;
 
 /// The new rows of one level.
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl GpuEngine {
                 ),
             });
         }
+        self.compile_ahead(batch)?;
         let growth = self
             .graph
             .stage_growth(&self.device, self.rows.len(), batch.levels)?;
@@ -109,6 +112,60 @@ impl GpuEngine {
             .map(|level| self.stage_level(batch, level))
             .collect::<Result<_>>()?;
         Ok(StagedLinks { growth, levels })
+    }
+
+    /// Compiles what the batch needs on as many threads, unless it is compiled already.
+    fn compile_ahead(&self, batch: &LinkBatch<'_>) -> Result<()> {
+        let Selection {
+            ef_construction: ef,
+            near,
+            ..
+        } = batch.selection;
+        let hardware = hardware(&self.device)?;
+        let kept = if batch.entry.is_some() { near } else { ef };
+        let mut kernels = vec![
+            (&NEAR_SCORE, ef),
+            (&NEAR_TOP, kept),
+            (&SELECT, ef),
+            (&TAKE_SEGMENTS, ef),
+            (&PLACE_EDGES, ef),
+            (&LINK, ef),
+            (&WRITE_MEMBERS, ef),
+            (&WRITE_TARGETS, ef),
+            // Not needed by a seed, but by what follows it.
+            (&NEAR_TOP, near),
+            (&WALK_SLOTS, ef),
+        ];
+        kernels.dedup();
+        std::thread::scope(|scope| {
+            let compiling: Vec<_> = kernels
+                .into_iter()
+                .map(|(kernel, ef)| self.graph_kernel(kernel, ef))
+                .collect::<Result<Vec<_>>>()?
+                .into_iter()
+                .filter(|kernel| !hardware.has_program(kernel))
+                .map(|kernel| scope.spawn(move || hardware.program(&kernel).map(drop)))
+                .collect();
+            compiling.into_iter().try_for_each(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(hardware.failed("its compiler panicked")))
+            })
+        })
+    }
+
+    /// Submits a part of a build. No more than a few are under way at a time, so that a search that comes in between
+    /// waits for a few and not for the whole build.
+    pub(super) fn submit_build(&self, recorder: Recorder<'_>) -> Result<()> {
+        let submission = recorder.submit()?;
+        let oldest = {
+            let mut building = self.building.lock();
+            building.push_back(submission);
+            (building.len() > UNDER_WAY)
+                .then(|| building.pop_front())
+                .flatten()
+        };
+        oldest.map_or(Ok(()), |oldest| hardware(&self.device)?.wait(oldest))
     }
 
     fn storage(&self, name: &str, words: usize) -> Result<PooledBuffer> {
@@ -193,7 +250,6 @@ impl GpuEngine {
                 epoch: 0,
                 first,
             };
-            // A submission each, so that searches come in between.
             let mut recorder = Recorder::new(&self.device);
             recorder.dispatch(
                 &program,
@@ -202,7 +258,7 @@ impl GpuEngine {
                 &[&rows, &links],
                 grid(end - first),
             );
-            recorder.submit()?;
+            self.submit_build(recorder)?;
         }
         Ok(())
     }
@@ -230,6 +286,7 @@ impl GpuEngine {
         }
         let mut recorder = Recorder::new(&self.device);
         recorder.clear(&staged.targets);
+        self.submit_build(recorder)?;
 
         let select = program(&SELECT)?;
         let at_once = self.at_once(((candidates.walked + candidates.near) * width) as u64);
@@ -247,6 +304,7 @@ impl GpuEngine {
                 degree: small(staged.degree),
                 target_count_at: small(staged.slots),
             };
+            let mut recorder = Recorder::new(&self.device);
             recorder.dispatch(
                 &select,
                 &params,
@@ -262,8 +320,10 @@ impl GpuEngine {
                 &[&rows],
                 grid(end - first),
             );
+            self.submit_build(recorder)?;
         }
 
+        let mut recorder = Recorder::new(&self.device);
         let most_targets = small(staged.slots.min(staged.members * width));
         let params = GroupParams {
             members: count,
@@ -297,6 +357,7 @@ impl GpuEngine {
             &[],
             [STRIDE / 256, 1],
         );
+        self.submit_build(recorder)?;
 
         let link = program(&LINK)?;
         let at_once = self
@@ -313,6 +374,7 @@ impl GpuEngine {
                 degree: small(staged.degree),
                 target_count_at: small(staged.slots),
             };
+            let mut recorder = Recorder::new(&self.device);
             recorder.dispatch(
                 &link,
                 &params,
@@ -328,8 +390,8 @@ impl GpuEngine {
                 &[&rows, &links],
                 [at_once.min(most_targets - first), 1],
             );
+            self.submit_build(recorder)?;
         }
-        recorder.submit()?;
         Ok(())
     }
 
@@ -378,7 +440,6 @@ impl GpuEngine {
                 [STRIDE / 256, 1],
             );
         }
-        recorder.submit()?;
-        Ok(())
+        self.submit_build(recorder)
     }
 }

@@ -37,8 +37,8 @@ pub(super) fn nearest(
     let score = hardware.program(&engine.graph_kernel(&NEAR_SCORE, keep)?)?;
     let top = hardware.program(&engine.graph_kernel(&NEAR_TOP, keep)?)?;
     let rows_of = engine.rows.buffers();
-    let mut recorder = Recorder::new(&engine.device);
     for row in (0..count).step_by(rows_at_once) {
+        let mut recorder = Recorder::new(&engine.device);
         let rows = small(rows_at_once.min(count - row));
         for column in (0..count).step_by(columns_at_once) {
             let columns = small(columns_at_once.min(count - column));
@@ -69,7 +69,7 @@ pub(super) fn nearest(
                 [rows, 1],
             );
         }
+        engine.submit_build(recorder)?;
     }
-    recorder.submit()?;
     Ok(())
 }

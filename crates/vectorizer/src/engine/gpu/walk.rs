@@ -6,20 +6,32 @@ use crate::engine::gpu::rows::small;
 use crate::engine::gpu::transfer::upload_rows;
 use crate::engine::{Hits, Neighbor, Walk};
 use crate::error::{Result, VectorizerError};
+use crate::gpu::device::DeviceKind;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
 use crate::kernels::graph::{GraphShape, MAX_BEAM, WALK_EXTERNAL, WalkParams, constants};
 use crate::kernels::{Kernel, Specialised};
 
 /// The most queries of a submission.
 const QUERIES: usize = 1 << 14;
+/// Up to this many walks leave most of a device idle if each takes few threads.
+const FEW: usize = 128;
 /// The most bytes of queries, and of answers, of a submission.
 const BYTES: usize = 64 << 20;
 /// Buffers that a kernel binds beside rows and the chunks of links: its own, and two for the upper levels.
 const OTHER_BUFFERS: u32 = 9;
 
 impl GpuEngine {
-    /// A kernel of the graph, for lists of up to `ef` neighbours.
+    /// A kernel of the graph, for lists of up to `ef` neighbours and many walks at once.
     pub(super) fn graph_kernel(&self, kernel: &'static Kernel, ef: usize) -> Result<Specialised> {
+        self.specialised_graph_kernel(kernel, ef, false)
+    }
+
+    fn specialised_graph_kernel(
+        &self,
+        kernel: &'static Kernel,
+        ef: usize,
+        few: bool,
+    ) -> Result<Specialised> {
         let link_chunks = small(self.graph.chunks()).max(1);
         let rows = self.rows.shape(OTHER_BUFFERS + link_chunks)?;
         let shape = GraphShape {
@@ -28,6 +40,7 @@ impl GpuEngine {
             link_shift: self.graph.shift(),
             parts: rows.parts,
             subgroups: self.exchange,
+            few,
         };
         Ok(Specialised {
             kernel,
@@ -77,11 +90,12 @@ impl GpuEngine {
         out: &mut Vec<Neighbor>,
     ) -> Result<()> {
         let hardware = hardware(&self.device)?;
-        let program = hardware.program(&self.graph_kernel(&WALK_EXTERNAL, walk.ef)?)?;
         let pool = MetalBufferPool::new(self.device.clone());
         let dimension = self.layout.dimension;
         let parts = dimension.div_ceil(4);
         let count = queries.len() / dimension;
+        let kernel = self.specialised_graph_kernel(&WALK_EXTERNAL, walk.ef, count <= FEW)?;
+        let program = hardware.program(&kernel)?;
         let asked = pool.lend(Purpose::Storage, "queries", (count * parts * 16) as u64)?;
         upload_rows(&self.device, queries, dimension, small(parts), &asked, 0)?;
         let found_bytes = (count * width * 8) as u64;
@@ -160,13 +174,17 @@ impl GpuEngine {
         self.at_once(ef as u64 * self.layout.degree(level) as u64)
     }
 
-    /// How many slots one dispatch takes, if each needs at most so many scores: some tens of milliseconds' worth.
+    /// How many slots one dispatch takes, if each needs at most so many scores: a fraction of a tenth of a second's worth, by a cautious
+    /// guess of what scattered reads allow.
     pub(super) fn at_once(&self, scores: u64) -> u32 {
+        let most: u64 = match self.device.info().kind {
+            DeviceKind::Discrete => 2_000_000_000,
+            DeviceKind::Software | DeviceKind::Cpu => 50_000_000,
+            DeviceKind::Integrated | DeviceKind::Virtual | DeviceKind::Unknown => 500_000_000,
+        };
         let parts = self.layout.dimension.div_ceil(4) as u64;
-        // What is counted is an upper bound of the products, at a pace that a walk's scattered reads allow.
-        let most = self.pace() / 8;
         u32::try_from(most / (scores * parts).max(1))
             .unwrap_or(u32::MAX)
-            .clamp(256, 1 << 20)
+            .clamp(128, 1 << 20)
     }
 }
