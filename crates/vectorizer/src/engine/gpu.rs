@@ -27,6 +27,8 @@ mod graph;
 mod graph_tests;
 mod link;
 mod near;
+#[cfg(test)]
+mod part_tests;
 mod record;
 mod rows;
 #[cfg(test)]

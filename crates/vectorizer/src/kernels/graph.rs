@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_EXTERNAL, QUERY_SLOT, SCORE};
 
-const QUEUE: Part = Part::Text(include_str!("queue.wgsl"));
-const VISITED: Part = Part::Text(include_str!("visited.wgsl"));
+/// The sorted queue.
+pub(crate) const QUEUE: Part = Part::Text(include_str!("queue.wgsl"));
+/// The table of visited slots.
+pub(crate) const VISITED: Part = Part::Text(include_str!("visited.wgsl"));
 const WALK: Part = Part::Text(include_str!("walk.wgsl"));
 const CHOOSE: Part = Part::Text(include_str!("choose.wgsl"));
 const WORK: Part = Part::Text(include_str!("work.wgsl"));

@@ -236,7 +236,21 @@ fn beams_of_every_width_find_what_the_cpu_engine_finds() {
     link(&mut ours, &levels, SELECTION);
     link(&mut theirs, &levels, SELECTION);
     let beams = [32, 33, 64, 65, 128, 256, 257, 512, 1024].map(|ef| (ef, ef));
-    same_answers(&ours, &theirs, entry_of(&levels).unwrap(), &beams);
+    let entry = entry_of(&levels).unwrap();
+    same_answers(&ours, &theirs, entry, &beams);
+    // Many walks at once take fewer threads each, and a smaller table.
+    let walk = Walk {
+        entry,
+        level: 0,
+        ef: 300,
+        k: 100,
+    };
+    let queries = integers(140, 6, 78);
+    let [ours, theirs]: [Hits; 2] =
+        [&ours as &dyn Engine, &theirs].map(|engine| engine.walk(&queries, &walk).unwrap());
+    for (at, (ours, theirs)) in ours.iter().zip(theirs.iter()).enumerate() {
+        assert_eq!(ours, theirs, "query {at} of many");
+    }
 }
 
 #[test]
@@ -420,6 +434,8 @@ fn the_work_of_walks_and_builds_is_counted() {
     let built = engine.counters();
     assert!(built.distances > 300 * 40 && built.hops > 300, "{built:?}");
     assert_eq!(engine.counters(), built);
+    // Recorded: 55,029 scores and 12,277 rows of links. A change that adds to them has to say what for.
+    assert!(built.distances < 58_000 && built.hops < 13_000, "{built:?}");
     let walk = Walk {
         entry: entry_of(&levels).unwrap(),
         level: 0,
@@ -430,4 +446,10 @@ fn the_work_of_walks_and_builds_is_counted() {
     let searched = engine.counters();
     assert!(searched.hops >= built.hops + 100 * 16, "{searched:?}");
     assert!(searched.distances > built.distances && searched.bytes > built.bytes);
+    // Recorded: 10,257 scores and 2,149 rows of links.
+    assert!(
+        searched.distances - built.distances < 10_800,
+        "{searched:?}"
+    );
+    assert!(searched.hops - built.hops < 2_300, "{searched:?}");
 }
