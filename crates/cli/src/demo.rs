@@ -1,6 +1,7 @@
 //! `vectorizer demo`: real text in, readable hits out, with all figures that matter.
 
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -158,9 +159,12 @@ fn fill(collection: &Collection, vectors: &[Vector]) -> Result<(Duration, Durati
     }
     let add = start.elapsed();
     drop(stage);
-    let _stage = Stage::begin(false, "linking the graph", None);
+    let stage = Stage::begin(false, "linking the graph", vectors.len());
     let start = Instant::now();
-    collection.optimize()?;
+    collection.optimize_with(|progress| {
+        stage.at(progress.linked);
+        ControlFlow::Continue(())
+    })?;
     Ok((add, start.elapsed()))
 }
 

@@ -338,6 +338,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// The widest beam of a walk.
     fn max_ef(&self) -> usize;
 
+    /// How many scores of a scan cost as much as one of a walk: a stored figure, from which the planner chooses.
+    fn scan_gain(&self) -> usize;
+
     /// Works out the links of a batch of new slots, and what they change in the rows of others, and takes the memory for them.
     /// The batch begins where the last one ended.
     ///

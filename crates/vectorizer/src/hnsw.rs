@@ -287,10 +287,13 @@ impl HnswGraph {
         let sizes = planner::Sizes {
             count: self.len(),
             linked: self.linked(),
-            queries: count,
             k,
         };
-        let choice = planner::choose(sizes, &self.config, options, engine.max_ef())?;
+        let powers = planner::Powers {
+            max_ef: engine.max_ef(),
+            scan_gain: engine.scan_gain(),
+        };
+        let choice = planner::choose(sizes, &self.config, options, powers)?;
         let (hits, path) = match (choice, self.entry) {
             (planner::Choice::Graph { ef }, Some(entry)) => {
                 (self.walk(&queries, k, ef, entry)?, SearchPath::Graph)

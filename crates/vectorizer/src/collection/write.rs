@@ -188,7 +188,18 @@ impl Collection {
     /// # Errors
     /// No room, or the device failed; what was linked stays linked, the rest stays a tail.
     pub fn optimize(&self) -> Result<()> {
-        self.link(true, &mut |_| ControlFlow::Continue(()))
+        self.optimize_with(|_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `progress` is told after each batch and can stop it.
+    ///
+    /// # Errors
+    /// As [`Collection::optimize`], and [`VectorizerError::Cancelled`].
+    pub fn optimize_with(
+        &self,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.link(true, &mut progress)
     }
 
     /// Builds the graph anew from the vectors alone: the way out of [`VectorizerError::SearchFailed`]. Searches go on meanwhile,

@@ -263,6 +263,12 @@ impl Engine for CpuEngine {
         crate::config::MAX_EF
     }
 
+    /// Between a lone query, for which a scan reads every row at the speed of memory (1 to 2), and a batch, which shares
+    /// each row among its queries (about 12 at 784 components), both on a Zen 5.
+    fn scan_gain(&self) -> usize {
+        4
+    }
+
     fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {
         Ok(Staged(Box::new(link::stage(self, batch)?)))
     }

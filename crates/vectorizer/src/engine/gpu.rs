@@ -14,7 +14,7 @@ use crate::engine::{
     Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Staged, Walk,
 };
 use crate::error::Result;
-use crate::gpu::device::Device;
+use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
@@ -118,6 +118,16 @@ impl Engine for GpuEngine {
 
     fn max_ef(&self) -> usize {
         MAX_BEAM
+    }
+
+    /// On an H200 a lone query scans 20,000 x 512 in 155 us and walks them in 594, a batch of 10,000 scans 60,000 x 784 at a quarter
+    /// of a walk's speed: about here neither loses much. A software adapter is a CPU.
+    fn scan_gain(&self) -> usize {
+        if self.device.info().kind == DeviceKind::Software {
+            4
+        } else {
+            32
+        }
     }
 
     fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {

@@ -1,25 +1,26 @@
 //! Whether a search walks the graph or compares every vector.
 //!
-//! The choice is made from sizes and stored figures alone, never from a clock, so that the same search takes the same path
-//! every time.
+//! The choice is made from the collection's size and stored figures alone: never from a clock, so that the same search takes the
+//! same path every time, and never from the number of queries, so that an answer does not depend on its company.
 
 use crate::config::{HnswConfig, MAX_EF, SearchOptions, SearchPath};
 use crate::error::{Result, VectorizerError};
-
-/// A score of a walk costs as much as this many of a scan: rows lie scattered and every hop waits for the one before.
-/// A lone query scans row by row; a batch shares each row among its queries.
-const SCAN_GAIN_ALONE: usize = 2;
-const SCAN_GAIN_BATCH: usize = 8;
-/// From this many queries on, a scan shares rows.
-const BATCH: usize = 16;
 
 /// What the choice is made from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
     pub(super) count: usize,
     pub(super) linked: usize,
-    pub(super) queries: usize,
     pub(super) k: usize,
+}
+
+/// What the engine is capable of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Powers {
+    /// The widest beam.
+    pub(super) max_ef: usize,
+    /// How many scores of a scan cost as much as one of a walk.
+    pub(super) scan_gain: usize,
 }
 
 /// The way a search takes.
@@ -34,13 +35,14 @@ pub(super) enum Choice {
     },
 }
 
-/// Chooses; `max_ef` is the widest beam the engine has.
+/// Chooses.
 pub(super) fn choose(
     sizes: Sizes,
     config: &HnswConfig,
     options: &SearchOptions,
-    max_ef: usize,
+    powers: Powers,
 ) -> Result<Choice> {
+    let max_ef = powers.max_ef;
     let asked = options.ef.unwrap_or(config.ef_search);
     if !(1..=MAX_EF).contains(&asked) {
         return Err(VectorizerError::InvalidEf {
@@ -62,15 +64,10 @@ pub(super) fn choose(
         SearchPath::Graph => Ok(Choice::Graph { ef }),
         SearchPath::Auto if sizes.linked == 0 || ef > max_ef => Ok(Choice::Exact),
         SearchPath::Auto => {
-            let gain = if sizes.queries < BATCH {
-                SCAN_GAIN_ALONE
-            } else {
-                SCAN_GAIN_BATCH
-            };
             // The paper's cost: the beam's slots are expanded once each, about half of their links being new.
             let walked = ef.saturating_mul(config.max_connections);
             let graph = walked
-                .saturating_mul(gain)
+                .saturating_mul(powers.scan_gain)
                 .saturating_add(sizes.count - sizes.linked);
             Ok(if graph < sizes.count {
                 Choice::Graph { ef }
@@ -88,7 +85,6 @@ mod tests {
     const SIZES: Sizes = Sizes {
         count: 100_000,
         linked: 100_000,
-        queries: 1000,
         k: 10,
     };
 
@@ -101,7 +97,10 @@ mod tests {
                 ef,
                 ..SearchOptions::default()
             },
-            1024,
+            Powers {
+                max_ef: 1024,
+                scan_gain: 8,
+            },
         )
     }
 
