@@ -67,6 +67,14 @@ pub(super) struct Growth {
     upper_rows: usize,
 }
 
+/// Slots whose rows of links have their places, and are not yet known to be linked.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    slots: usize,
+    tall: Vec<Tall>,
+    upper_rows: usize,
+}
+
 impl Graph {
     /// No links.
     pub(super) fn new(device: &Device, layout: Layout) -> Self {
@@ -207,9 +215,9 @@ impl Graph {
         usize::try_from(bytes / Self::row_bytes(self.layout, 0)).unwrap_or(usize::MAX)
     }
 
-    /// Puts the new memory in place, with what lies in the old one copied over, and knows the new slots from now on.
-    /// Their rows are whatever the memory held: the caller writes them in the same breath.
-    pub(super) fn commit_growth(&mut self, device: &Device, growth: Growth) -> Result<()> {
+    /// Puts the new memory in place, with what lies in the old one copied over. The graph is as before until
+    /// [`Graph::arrive`], before which the caller writes the new slots' rows.
+    pub(super) fn make_room(&mut self, device: &Device, growth: Growth) -> Result<Arrivals> {
         let hardware = hardware(device)?;
         {
             let mut recorder = Recorder::new(device);
@@ -260,11 +268,19 @@ impl Graph {
                 Ok(())
             })?;
         }
-        self.linked += levels.len();
-        self.tall.extend(tall);
-        self.upper_rows = upper_rows;
+        Ok(Arrivals {
+            slots: levels.len(),
+            tall,
+            upper_rows,
+        })
+    }
+
+    /// Knows the new slots from now on.
+    pub(super) fn arrive(&mut self, arrivals: Arrivals) {
+        self.linked += arrivals.slots;
+        self.tall.extend(arrivals.tall);
+        self.upper_rows = arrivals.upper_rows;
         self.count_used();
-        Ok(())
     }
 
     fn count_used(&mut self) {

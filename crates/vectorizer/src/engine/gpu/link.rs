@@ -407,7 +407,7 @@ impl GpuEngine {
 
     fn commit_batch(&mut self, staged: StagedLinks) -> Result<()> {
         let StagedLinks { growth, levels } = staged;
-        self.graph.commit_growth(&self.device, growth)?;
+        let arrivals = self.graph.make_room(&self.device, growth)?;
         let hardware = hardware(&self.device)?;
         let members = hardware.program(&self.graph_kernel(&WRITE_MEMBERS, 0)?)?;
         let targets = hardware.program(&self.graph_kernel(&WRITE_TARGETS, 0)?)?;
@@ -440,6 +440,8 @@ impl GpuEngine {
                 [STRIDE / 256, 1],
             );
         }
-        self.submit_build(recorder)
+        self.submit_build(recorder)?;
+        self.graph.arrive(arrivals);
+        Ok(())
     }
 }
