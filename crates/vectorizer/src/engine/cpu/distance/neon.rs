@@ -116,15 +116,14 @@ impl Simd for Neon {
     #[inline(always)]
     fn at_most(self, a: Self::Block, limit: f32) -> u16 {
         let mut bits = 0;
-        for i in 0..4 {
+        for (part, lanes) in a.into_iter().enumerate() {
             // SAFETY: see above; four lanes are loaded of four.
-            let quarter = unsafe {
-                let lanes = vcleq_f32(a[i], vdupq_n_f32(limit));
-                vaddvq_u32(vandq_u32(lanes, vld1q_u32([1, 2, 4, 8].as_ptr())))
-            };
-            bits |= quarter << (4 * i);
+            bits |= unsafe {
+                let within = vmovn_u32(vcleq_f32(lanes, vdupq_n_f32(limit)));
+                vaddv_u16(vand_u16(within, vld1_u16([1, 2, 4, 8].as_ptr())))
+            } << (4 * part);
         }
-        bits as u16
+        bits
     }
 
     #[inline(always)]
