@@ -1,10 +1,16 @@
 //! What holds of every graph: bounds, levels, and that everything can be reached. Checked by `check`, mended by `attachments`.
 
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
 use crate::engine::{Attachment, Engine, Entry, LevelLinks, NO_SLOT, Walk, slot};
 use crate::error::{Result, VectorizerError};
 
 /// Beam and number of near slots looked at for a place to attach a lost slot to.
 const ATTACH_EF: usize = 64;
+/// How many of the nearest may give a lost slot an empty place.
+const NEAREST: usize = 4;
 /// Lost slots looked up in one call.
 const ATTACH_BLOCK: usize = 4096;
 
@@ -85,15 +91,14 @@ impl Reach {
         }
     }
 
+    fn empty_place(level: &Level, rank: usize) -> Option<usize> {
+        level.row(rank).iter().position(|to| *to == NO_SLOT)
+    }
+
     /// A place of the row that is empty, or whose link nobody depends on: the farthest chosen last, so the last of those.
     fn free_place(&self, level: &Level, rank: usize) -> Option<usize> {
-        let row = level.row(rank);
-        let empty = row.iter().position(|to| *to == NO_SLOT);
-        empty.or_else(|| {
-            (0..row.len())
-                .rev()
-                .find(|place| self.tree[rank] >> place & 1 == 0)
-        })
+        let unneeded = |place: &usize| self.tree[rank] >> place & 1 == 0;
+        Self::empty_place(level, rank).or_else(|| (0..level.links.degree).rev().find(unneeded))
     }
 }
 
@@ -143,19 +148,14 @@ fn attach_level(
     };
     let hits = engine.walk(&rows_of(engine, &level, &lost)?, &walk)?;
     let before = attachments.len();
+    let mut heirs = Heirs::default();
     for (rank, near) in lost.iter().copied().zip(hits.iter()) {
-        if reach.reached[rank] {
-            continue;
-        }
-        let places = near
-            .iter()
-            .filter_map(|n| level.rank(n.slot))
-            .filter(|from| reach.reached[*from]);
-        let place = places
-            .filter_map(|from| Some((from, reach.free_place(&level, from)?)))
-            .next();
-        if let Some((from, place)) = place {
+        let ranks = near.iter().filter_map(|n| level.rank(n.slot));
+        let ranks: Vec<usize> = ranks.filter(|from| reach.reached[*from]).collect();
+        let place = heirs.place(&level, &reach, &ranks);
+        if let (false, Some((near, from, place))) = (reach.reached[rank], place) {
             attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
+            heirs.0.entry(near).or_default().push_back(rank);
         }
     }
     if attachments.len() == before {
@@ -164,14 +164,50 @@ fn attach_level(
         let mut reached = (0..level.members.len()).filter(|from| reach.reached[*from]);
         let place = reached.find_map(|from| Some((from, reach.free_place(&level, from)?)));
         let Some((from, place)) = place else {
+            let slot = level.members[rank];
             return Err(damaged(format!(
-                "level {number} has no room to reach slot {}",
-                level.members[rank]
+                "level {number} has no room to reach slot {slot}"
             )));
         };
         attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
     }
     Ok(())
+}
+
+/// Slots attached in this round, by the near one that they came to. They have room for those who come to the same one
+/// later: so copies of one vector become a tree of copies, and the first of them keeps its links to the rest.
+#[derive(Default)]
+struct Heirs(HashMap<usize, VecDeque<usize>>);
+
+impl Heirs {
+    /// Where a lost slot is attached, given its nearest reached ones: `(near one, from, place)`. An empty place at one of the very
+    /// nearest or at its heirs; else, once for each near one, the place of a link that nobody depends on.
+    fn place(
+        &mut self,
+        level: &Level,
+        reach: &Reach,
+        near: &[usize],
+    ) -> Option<(usize, usize, usize)> {
+        for near in near.iter().take(NEAREST).copied() {
+            if let Some(place) = Reach::empty_place(level, near) {
+                return Some((near, near, place));
+            }
+            let heirs = self.0.entry(near).or_default();
+            while let Some(heir) = heirs.front().copied() {
+                if let Some(place) = Reach::empty_place(level, heir) {
+                    return Some((near, heir, place));
+                }
+                heirs.pop_front();
+            }
+        }
+        let untouched = near
+            .iter()
+            .copied()
+            .filter(|near| self.0.get(near).is_none_or(VecDeque::is_empty));
+        let mut places =
+            untouched.filter_map(|near| Some((near, near, reach.free_place(level, near)?)));
+        places.next()
+    }
 }
 
 /// Writes the link `from` -> `to` (ranks) into the copy of the level, and reaches what it leads to.
