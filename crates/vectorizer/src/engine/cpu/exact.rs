@@ -102,7 +102,10 @@ impl Grid {
         let alone = count * slots.len() * dimension < ALONE_FLOATS;
         let (queries, parts) = if threads == 1 || alone {
             (most, 1)
-        } else if count >= 256 * threads || (!tiled && count >= 4 * threads) {
+        } else if tiled {
+            // Rows are packed once for all queries of a job: cut by rows, each is packed once.
+            (most, threads.min(slots.len()))
+        } else if count >= 4 * threads {
             (most.min(count.div_ceil(4 * threads).max(4)), 1)
         } else {
             (most, (4 * threads).min(slots.len()))
