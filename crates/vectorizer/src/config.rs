@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, VectorizerError};
+use crate::filter::Filter;
 
 /// The largest `max_connections`; hnswlib's own guide calls 48 to 64 enough for the hardest data.
 pub const MAX_CONNECTIONS: usize = 64;
@@ -123,7 +124,7 @@ pub enum SearchPath {
 }
 
 /// What a search can be told beyond its query and k.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct SearchOptions {
     /// Which way to answer.
     pub path: SearchPath,
@@ -131,6 +132,42 @@ pub struct SearchOptions {
     pub ef: Option<usize>,
     /// Whether hits bring their payloads.
     pub with_payload: bool,
+    /// Only vectors for which this holds are found: `k` of them, however few of the collection they are, as long as there are that many.
+    pub filter: Option<Filter>,
+    /// Only hits of at least this similarity, in the metric's own scale (see [`DistanceMetric`](crate::models::DistanceMetric)).
+    pub min_similarity: Option<f32>,
+    /// How many of the nearest are left out before the `k` begin. Costs as much as asking for `offset + k`.
+    pub offset: usize,
+}
+
+impl SearchOptions {
+    /// Says whether every field is possible.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidFilter`], or [`VectorizerError::InvalidConfig`] for a `min_similarity` that is no number.
+    pub fn validate(&self) -> Result<()> {
+        if self.min_similarity.is_some_and(f32::is_nan) {
+            return Err(VectorizerError::InvalidConfig {
+                field: "min_similarity",
+                actual: f32::NAN.to_string(),
+                expected: "a number",
+            });
+        }
+        self.filter.as_ref().map_or(Ok(()), Filter::validate)
+    }
+
+    /// What only a collection can do is refused where there are neither ids nor payloads.
+    pub(crate) fn without_payloads(&self) -> Result<()> {
+        let asked = [
+            ("filter", self.filter.is_some()),
+            ("min_similarity", self.min_similarity.is_some()),
+            ("offset", self.offset > 0),
+        ];
+        match asked.into_iter().find(|(_, asked)| *asked) {
+            Some((option, _)) => Err(VectorizerError::OptionNeedsCollection { option }),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

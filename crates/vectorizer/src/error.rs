@@ -99,8 +99,26 @@ pub enum VectorizerError {
         /// The widest possible one.
         max: usize,
     },
-    /// A field of the HNSW configuration is out of bounds.
-    #[error("HnswConfig.{field} is {actual}; expected {expected}")]
+    /// A filter that cannot be understood.
+    #[error("filter: at {at}: expected {expected}, found {found}")]
+    InvalidFilter {
+        /// Where: the way to it, as in `must[0].range.gt`, or line and column.
+        at: String,
+        /// What can stand there.
+        expected: String,
+        /// What stood there.
+        found: String,
+    },
+    /// A search option that needs ids and payloads, given to a graph that has none.
+    #[error(
+        "the search option {option} needs a collection: a graph alone knows neither ids nor payloads"
+    )]
+    OptionNeedsCollection {
+        /// The option.
+        option: &'static str,
+    },
+    /// A field of the configuration or of a search's options is out of bounds.
+    #[error("{field} is {actual}; expected {expected}")]
     InvalidConfig {
         /// The field.
         field: &'static str,

@@ -272,8 +272,9 @@ impl HnswGraph {
     /// # Errors
     /// [`VectorizerError::InvalidK`], [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`],
     /// [`VectorizerError::InvalidEf`], [`VectorizerError::SearchFailed`] where the graph was asked for and there is none,
-    /// no room for the transient buffers, or the device failed.
+    /// [`VectorizerError::OptionNeedsCollection`], no room for the transient buffers, or the device failed.
     pub fn search(&self, queries: &[f32], k: usize, options: &SearchOptions) -> Result<Answer> {
+        options.without_payloads()?;
         let queries = self.storage.prepare_queries(queries, k)?;
         let count = queries.len() / self.dimension();
         if self.is_empty() {

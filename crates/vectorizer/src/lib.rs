@@ -43,6 +43,7 @@ pub mod collection;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod filter;
 pub mod gpu;
 pub mod hnsw;
 #[cfg(feature = "gpu")]

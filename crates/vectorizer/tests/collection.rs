@@ -12,6 +12,7 @@ use support::{contexts, exact, integer_rows, random_rows, vectors};
 use vectorizer::collection::Collection;
 use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
 use vectorizer::error::VectorizerError;
+use vectorizer::filter::{Condition, Filter};
 use vectorizer::gpu::context::Context;
 use vectorizer::models::{DistanceMetric, Payload, Vector};
 
@@ -418,4 +419,97 @@ fn searches_beside_adding_see_whole_batches() {
         });
         assert_eq!(collection.vector_count(), 100 * BATCH);
     }
+}
+
+/// A hundred vectors on a line, each with its number and its parity as payload.
+fn numbered(context: &Context) -> Collection {
+    let collection = empty(context, 1, DistanceMetric::Euclidean);
+    let vectors: Vec<_> = (0..100u8)
+        .map(|number| Vector {
+            payload: Some(json!({"number": number, "even": number.is_multiple_of(2)}).into()),
+            ..vector(&format!("v{number}"), &[f32::from(number)])
+        })
+        .collect();
+    collection.add_vectors_batch(vectors).unwrap();
+    collection
+}
+
+#[test]
+fn filter_offset_and_least_similarity_go_together() {
+    for context in contexts() {
+        let collection = numbered(&context);
+        let odd: Filter = r#"{"must_not": [{"key": "even", "match": {"value": true}}]}"#
+            .parse()
+            .unwrap();
+        let options = |offset, min_similarity| SearchOptions {
+            filter: Some(odd.clone()),
+            min_similarity,
+            offset,
+            ..SearchOptions::default()
+        };
+        let found = |k, options: &SearchOptions| {
+            let found = collection.search_with(&[10.2], k, options).unwrap();
+            found.into_iter().map(|hit| hit.id).collect::<Vec<_>>()
+        };
+        assert_eq!(found(3, &options(0, None)), ["v11", "v9", "v13"]);
+        assert_eq!(found(3, &options(2, None)), ["v13", "v7", "v15"]);
+        // Similarities 1 / (1 + distance): distances 0.8, 1.2, 2.8.
+        assert_eq!(found(3, &options(0, Some(0.3))), ["v11", "v9"]);
+        assert_eq!(found(3, &options(1, Some(0.3))), ["v9"]);
+        assert_eq!(found(3, &options(0, Some(2.0))), [""; 0]);
+        assert_eq!(found(100, &options(0, None)).len(), 50);
+        assert_eq!(found(100, &options(49, None)).len(), 1);
+        assert_eq!(found(1, &options(50, None)), [""; 0]);
+        assert_eq!(found(usize::MAX, &options(usize::MAX, None)), [""; 0]);
+        let batch = collection
+            .search_batch_with(&[[10.2], [99.0]], 1, &options(0, None))
+            .unwrap();
+        assert_eq!(ids(&batch[1]), ["v99"]);
+        let five = SearchOptions {
+            filter: Some(Filter::ids(|id| id.ends_with('5'))),
+            ..SearchOptions::default()
+        };
+        assert_eq!(found(2, &five), ["v15", "v5"]);
+    }
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    let collection = numbered(&Context::cpu());
+    let refused = |options: &SearchOptions| collection.search_with(&[1.0], 1, options).unwrap_err();
+    let no_number = SearchOptions {
+        min_similarity: Some(f32::NAN),
+        ..SearchOptions::default()
+    };
+    assert!(matches!(
+        refused(&no_number),
+        VectorizerError::InvalidConfig {
+            field: "min_similarity",
+            ..
+        }
+    ));
+    let no_key = SearchOptions {
+        filter: Some(Filter::must([Condition::is_null("")])),
+        ..SearchOptions::default()
+    };
+    assert!(matches!(
+        refused(&no_key),
+        VectorizerError::InvalidFilter { .. }
+    ));
+    let mut graph = vectorizer::hnsw::HnswGraph::new(
+        &Context::cpu(),
+        1,
+        DistanceMetric::Euclidean,
+        CollectionOptions::default(),
+    )
+    .unwrap();
+    graph.append(&[1.0]).unwrap();
+    let offset = SearchOptions {
+        offset: 1,
+        ..SearchOptions::default()
+    };
+    assert_eq!(
+        graph.search(&[1.0], 1, &offset).unwrap_err(),
+        VectorizerError::OptionNeedsCollection { option: "offset" }
+    );
 }

@@ -20,6 +20,9 @@ const GRAPH: SearchOptions = SearchOptions {
     path: SearchPath::Graph,
     ef: None,
     with_payload: false,
+    filter: None,
+    min_similarity: None,
+    offset: 0,
 };
 
 fn built(context: &Context, dimension: usize, metric: DistanceMetric, rows: &[f32]) -> HnswGraph {

@@ -68,14 +68,14 @@ impl Coalescer {
         &self,
         query: &[f32],
         want: Want,
-        run: impl Fn(&[f32], Want) -> Result<Vec<Vec<SearchResult>>>,
+        run: impl Fn(&[f32], &Want) -> Result<Vec<Vec<SearchResult>>>,
     ) -> Found {
         let mut queue = self.queue.lock();
         let ticket = queue.next_ticket;
         queue.next_ticket += 1;
         queue.waiting.push(Waiting {
             ticket,
-            want,
+            want: want.clone(),
             query: query.to_vec(),
         });
         loop {
@@ -102,7 +102,7 @@ impl Coalescer {
                 .into_iter()
                 .flat_map(|waiting| waiting.query)
                 .collect();
-            turn.found = match run(&queries, want) {
+            turn.found = match run(&queries, &want) {
                 Ok(found) => found.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error); turn.tickets.len()],
             };
@@ -125,6 +125,9 @@ mod tests {
             path: crate::config::SearchPath::Auto,
             ef: None,
             with_payload: false,
+            filter: None,
+            min_similarity: None,
+            offset: 0,
         },
     );
 
@@ -171,7 +174,7 @@ mod tests {
             let others: Vec<_> = (1..9u8)
                 .map(|number| {
                     scope.spawn(move || {
-                        let run = |queries: &[f32], _| {
+                        let run = |queries: &[f32], _: &Want| {
                             batches.fetch_add(1, Ordering::SeqCst);
                             Ok(echo(queries))
                         };

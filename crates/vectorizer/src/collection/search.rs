@@ -4,6 +4,7 @@ use super::{Collection, State};
 use crate::config::SearchOptions;
 use crate::engine::Neighbor;
 use crate::error::{Result, VectorizerError};
+use crate::filter::Plan;
 use crate::models::SearchResult;
 
 /// Queries answered under one hold of the readers' lock: a writer waits for this many at most.
@@ -21,10 +22,10 @@ impl Collection {
         self.search_with(query, k, &SearchOptions::default())
     }
 
-    /// The same, with options: beam width, exact or graph, payloads.
+    /// The same, with options: beam width, exact or graph, payloads, a filter, a least similarity, an offset.
     ///
     /// # Errors
-    /// As [`Collection::search`], and [`VectorizerError::InvalidEf`].
+    /// As [`Collection::search`], [`VectorizerError::InvalidEf`], and what [`SearchOptions::validate`] finds.
     pub fn search_with(
         &self,
         query: &[f32],
@@ -32,6 +33,7 @@ impl Collection {
         options: &SearchOptions,
     ) -> Result<Vec<SearchResult>> {
         self.check_query(query)?;
+        options.validate()?;
         if !self.context.device().is_cpu() {
             // Checked before it joins others: a query that cannot be answered fails alone.
             self.state
@@ -41,8 +43,8 @@ impl Collection {
                 .prepare_queries(query, k)?;
             return self
                 .coalescer
-                .search(query, (k, *options), |queries, (k, options)| {
-                    self.answer(queries, k, &options)
+                .search(query, (k, options.clone()), |queries, (k, options)| {
+                    self.answer(queries, *k, options)
                 });
         }
         Ok(self.answer(query, k, options)?.pop().unwrap_or_default())
@@ -70,6 +72,7 @@ impl Collection {
         k: usize,
         options: &SearchOptions,
     ) -> Result<Vec<Vec<SearchResult>>> {
+        options.validate()?;
         let mut rows = Vec::with_capacity(queries.len() * self.dimension);
         for query in queries {
             self.check_query(query.as_ref())?;
@@ -113,27 +116,37 @@ impl Collection {
     }
 }
 
-/// Answers a block from one state. The dead are found too, and left out; where that leaves too few, more are asked for.
+/// Answers a block from one state. The dead and those that the filter leaves out are found too, and dropped; where that leaves too
+/// few, more are asked for.
 fn answer_block(
     state: &State,
     queries: &[f32],
     k: usize,
     options: &SearchOptions,
 ) -> Result<Vec<Vec<SearchResult>>> {
+    if k == 0 {
+        return Err(VectorizerError::InvalidK);
+    }
     let (alive, dead) = (state.ids.len(), state.ids.dead());
-    let wanted = k.min(alive);
-    let spare = dead.min(k.max(16));
+    let plan = options.filter.as_ref().map(Plan::new).transpose()?;
+    let path_alone = SearchOptions {
+        path: options.path,
+        ef: options.ef,
+        ..SearchOptions::default()
+    };
+    let wanted = k.saturating_add(options.offset).min(alive);
+    let spare = dead.min(wanted.max(16));
     let found = state
         .graph
-        .search(queries, k.saturating_add(spare), options)?
+        .search(queries, wanted.max(1).saturating_add(spare), &path_alone)?
         .hits;
     let mut results = Vec::with_capacity(found.queries());
     for (hits, query) in found
         .iter()
         .zip(queries.chunks_exact(state.graph.dimension()))
     {
-        let mut result = living(state, hits, wanted, options);
-        let mut asked = k.saturating_add(spare);
+        let mut result = allowed(state, hits, wanted, plan.as_ref());
+        let mut asked = wanted.saturating_add(spare);
         while result.len() < wanted && asked < alive + dead {
             asked = asked.saturating_mul(4).min(alive + dead);
             let more = state.graph.search(
@@ -141,28 +154,37 @@ fn answer_block(
                 asked,
                 &SearchOptions {
                     path: crate::config::SearchPath::Auto,
-                    ..*options
+                    ..path_alone.clone()
                 },
             )?;
-            result = living(state, more.hits.of(0), wanted, options);
+            result = allowed(state, more.hits.of(0), wanted, plan.as_ref());
         }
-        results.push(result);
+        results.push(outward(state, &result, options));
     }
     Ok(results)
 }
 
-/// The first `wanted` hits that are alive, as callers see them.
-fn living(
-    state: &State,
+/// The first `wanted` hits that are alive and that the filter allows, with their ids.
+fn allowed<'s>(
+    state: &'s State,
     hits: &[Neighbor],
     wanted: usize,
-    options: &SearchOptions,
-) -> Vec<SearchResult> {
-    let metric = state.graph.metric();
+    plan: Option<&Plan>,
+) -> Vec<(Neighbor, &'s str)> {
+    let payload = |slot| state.payloads.get(&slot).map(|payload| &payload.0);
     let named = hits
         .iter()
-        .filter_map(|hit| Some((hit, state.ids.id(hit.slot)?)));
-    let result = |(hit, id): (&Neighbor, &str)| {
+        .filter_map(|hit| Some((*hit, state.ids.id(hit.slot)?)));
+    named
+        .filter(|(hit, id)| plan.is_none_or(|plan| plan.holds(id, payload(hit.slot))))
+        .take(wanted)
+        .collect()
+}
+
+/// Hits as callers see them: past the offset, down to the least similarity.
+fn outward(state: &State, hits: &[(Neighbor, &str)], options: &SearchOptions) -> Vec<SearchResult> {
+    let metric = state.graph.metric();
+    let results = hits.iter().skip(options.offset).map(|(hit, id)| {
         let (distance, similarity) = metric.outward(hit.score);
         let payload = if options.with_payload {
             state.payloads.get(&hit.slot).cloned()
@@ -170,11 +192,15 @@ fn living(
             None
         };
         SearchResult {
-            id: id.to_owned(),
+            id: (*id).to_owned(),
             similarity,
             distance,
             payload,
         }
-    };
-    named.take(wanted).map(result).collect()
+    });
+    // Hits come nearest first, and similarity falls as distance grows.
+    let least = options.min_similarity.unwrap_or(f32::NEG_INFINITY);
+    results
+        .take_while(|result| result.similarity >= least)
+        .collect()
 }

@@ -1,0 +1,330 @@
+//! A filter made ready: keys taken apart, lists hashed, bounds understood.
+
+use std::ops;
+
+use hashbrown::HashSet;
+use serde_json::Value;
+
+use super::{
+    Bound, Condition, Filter, IdPredicate, MAX_FILTER_DEPTH, Match, Number, Path, Range, Scalar,
+    Time,
+};
+use crate::error::{Result, VectorizerError};
+
+/// A filter, ready to be held against vectors.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    must: Vec<Node>,
+    should: Vec<Node>,
+    must_not: Vec<Node>,
+}
+
+/// A condition, ready.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    Field(Field),
+    HasId(HashSet<String>),
+    Predicate(IdPredicate),
+    Nested { path: Path, plan: Plan },
+    Filter(Plan),
+}
+
+/// A test of the values at a key.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    path: Path,
+    test: Test,
+}
+
+/// What is asked of the values at a key.
+#[derive(Debug, Clone)]
+pub(crate) enum Test {
+    Any(HashSet<Scalar>),
+    Except(HashSet<Scalar>),
+    Numbers(Interval<Number>),
+    Times(Interval<Time>),
+    IsEmpty,
+    Exists,
+    IsNull,
+}
+
+/// Bounds of a range, understood.
+pub(crate) type Interval<T> = (ops::Bound<T>, ops::Bound<T>);
+
+/// What a value at a key is to a condition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    Null,
+    Scalar(Scalar),
+    /// An object, or an array within the array at the key: something, and equal to nothing.
+    Other,
+}
+
+impl From<&Value> for Seen {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Scalar(Scalar::Bool(*value)),
+            Value::Number(number) => Self::Scalar(Scalar::Number(Number::from_json(number))),
+            Value::String(text) => Self::Scalar(Scalar::Text(text.clone())),
+            Value::Array(_) | Value::Object(_) => Self::Other,
+        }
+    }
+}
+
+/// Calls `with` on each value at a key, an array's elements taken one by one, until it returns true.
+fn any_value(path: &Path, payload: &Value, with: &mut dyn FnMut(&Value) -> bool) -> bool {
+    path.any(payload, &mut |end| match end {
+        Value::Array(elements) => elements.iter().any(&mut *with),
+        single => with(single),
+    })
+}
+
+/// Whether what stands at the end of a key is nothing: null, or an array without elements.
+fn is_nothing(end: &Value) -> bool {
+    match end {
+        Value::Null => true,
+        Value::Array(elements) => elements.is_empty(),
+        _ => false,
+    }
+}
+
+impl Plan {
+    /// Understands a filter.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidFilter`].
+    pub(crate) fn new(filter: &Filter) -> Result<Self> {
+        Reader {
+            depth: 0,
+            nested: false,
+        }
+        .plan(filter, "")
+    }
+
+    /// Whether one vector passes.
+    pub(crate) fn holds(&self, id: &str, payload: Option<&Value>) -> bool {
+        self.must.iter().all(|node| node.holds(id, payload))
+            && (self.should.is_empty() || self.should.iter().any(|node| node.holds(id, payload)))
+            && !self.must_not.iter().any(|node| node.holds(id, payload))
+    }
+}
+
+impl Node {
+    /// Whether one vector passes.
+    pub(crate) fn holds(&self, id: &str, payload: Option<&Value>) -> bool {
+        match self {
+            Self::Field(field) => field.holds(payload),
+            Self::HasId(ids) => ids.contains(id),
+            Self::Predicate(predicate) => predicate.holds(id),
+            Self::Filter(plan) => plan.holds(id, payload),
+            Self::Nested { path, plan } => payload.is_some_and(|payload| {
+                any_value(path, payload, &mut |element| plan.holds(id, Some(element)))
+            }),
+        }
+    }
+}
+
+impl Field {
+    /// Whether a payload passes.
+    pub(crate) fn holds(&self, payload: Option<&Value>) -> bool {
+        let Some(payload) = payload else {
+            return matches!(self.test, Test::IsEmpty);
+        };
+        match &self.test {
+            Test::IsEmpty => !self.path.any(payload, &mut |end| !is_nothing(end)),
+            Test::Exists => self.path.any(payload, &mut |end| !is_nothing(end)),
+            test => any_value(&self.path, payload, &mut |value| test.holds(value)),
+        }
+    }
+}
+
+impl Test {
+    /// Whether one value passes; emptiness is no matter of one value.
+    fn holds(&self, value: &Value) -> bool {
+        match (self, Seen::from(value)) {
+            (Self::IsNull, seen) => seen == Seen::Null,
+            (Self::Any(these), Seen::Scalar(scalar)) => these.contains(&scalar),
+            (Self::Except(these), Seen::Scalar(scalar)) => !these.contains(&scalar),
+            (Self::Except(_), Seen::Other) => true,
+            (Self::Numbers(interval), Seen::Scalar(Scalar::Number(number))) => {
+                ops::RangeBounds::contains(interval, &number)
+            }
+            (Self::Times(interval), Seen::Scalar(Scalar::Text(text))) => {
+                Time::parse(&text).is_some_and(|time| ops::RangeBounds::contains(interval, &time))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Where understanding has come to.
+#[derive(Clone, Copy)]
+struct Reader {
+    depth: usize,
+    nested: bool,
+}
+
+fn invalid(at: &str, expected: impl Into<String>, found: impl Into<String>) -> VectorizerError {
+    VectorizerError::InvalidFilter {
+        at: if at.is_empty() {
+            "the top".to_owned()
+        } else {
+            at.to_owned()
+        },
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+impl Reader {
+    fn plan(self, filter: &Filter, at: &str) -> Result<Plan> {
+        if self.depth >= MAX_FILTER_DEPTH {
+            return Err(invalid(
+                at,
+                format!("at most {MAX_FILTER_DEPTH} filters in each other"),
+                "one more",
+            ));
+        }
+        let inner = Self {
+            depth: self.depth + 1,
+            ..self
+        };
+        let list = |name: &str, conditions: &[Condition]| {
+            let dot = if at.is_empty() { "" } else { "." };
+            let conditions = conditions.iter().enumerate();
+            conditions
+                .map(|(place, condition)| {
+                    inner.node(condition, &format!("{at}{dot}{name}[{place}]"))
+                })
+                .collect::<Result<Vec<_>>>()
+        };
+        Ok(Plan {
+            must: list("must", &filter.must)?,
+            should: list("should", &filter.should)?,
+            must_not: list("must_not", &filter.must_not)?,
+        })
+    }
+
+    fn node(self, condition: &Condition, at: &str) -> Result<Node> {
+        Ok(match condition {
+            Condition::Match { key, matches } => {
+                let test = match matches {
+                    Match::Value(value) => Test::Any(scalars(std::slice::from_ref(value), at)?),
+                    Match::Any(these) => Test::Any(scalars(these, at)?),
+                    Match::Except(these) => Test::Except(scalars(these, at)?),
+                };
+                field(key, test, &format!("{at}.key"))?
+            }
+            Condition::Range { key, range } => field(
+                key,
+                bounds(range, &format!("{at}.range"))?,
+                &format!("{at}.key"),
+            )?,
+            Condition::IsEmpty(key) => field(key, Test::IsEmpty, &format!("{at}.is_empty.key"))?,
+            Condition::Exists(key) => field(key, Test::Exists, &format!("{at}.exists.key"))?,
+            Condition::IsNull(key) => field(key, Test::IsNull, &format!("{at}.is_null.key"))?,
+            Condition::HasId(_) | Condition::Predicate(_) if self.nested => {
+                return Err(invalid(
+                    at,
+                    "conditions on the element: what is nested has no id",
+                    "a condition on ids",
+                ));
+            }
+            Condition::HasId(ids) => Node::HasId(ids.iter().cloned().collect()),
+            Condition::Predicate(predicate) => Node::Predicate(predicate.clone()),
+            Condition::Filter(filter) => Node::Filter(self.plan(filter, at)?),
+            Condition::Nested { key, filter } => Node::Nested {
+                path: Path::parse(key, || format!("{at}.nested.key"))?,
+                plan: Self {
+                    nested: true,
+                    ..self
+                }
+                .plan(filter, &format!("{at}.nested.filter"))?,
+            },
+        })
+    }
+}
+
+fn field(key: &str, test: Test, at: &str) -> Result<Node> {
+    Ok(Node::Field(Field {
+        path: Path::parse(key, || at.to_owned())?,
+        test,
+    }))
+}
+
+fn scalars(these: &[Scalar], at: &str) -> Result<HashSet<Scalar>> {
+    let infinite = these
+        .iter()
+        .find(|scalar| matches!(scalar, Scalar::Number(number) if !number.is_finite()));
+    match infinite {
+        Some(number) => Err(invalid(
+            &format!("{at}.match"),
+            "finite numbers",
+            format!("{number:?}"),
+        )),
+        None => Ok(these.iter().cloned().collect()),
+    }
+}
+
+fn bounds(range: &Range, at: &str) -> Result<Test> {
+    let ends = [
+        ("gt", &range.gt),
+        ("gte", &range.gte),
+        ("lt", &range.lt),
+        ("lte", &range.lte),
+    ];
+    let mut numbers = [None; 4];
+    let mut times = [None; 4];
+    for (place, (name, end)) in ends.iter().enumerate() {
+        match end {
+            None => {}
+            Some(Bound::Number(number)) if number.is_finite() => numbers[place] = Some(*number),
+            Some(Bound::Number(_)) => {
+                return Err(invalid(
+                    &format!("{at}.{name}"),
+                    "a finite number",
+                    "another",
+                ));
+            }
+            Some(Bound::Time(text)) => match Time::parse(text) {
+                Some(time) => times[place] = Some(time),
+                None => {
+                    return Err(invalid(
+                        &format!("{at}.{name}"),
+                        "a number, or a time such as \"2024-05-01T12:00:00Z\"",
+                        format!("{text:?}"),
+                    ));
+                }
+            },
+        }
+    }
+    let (any_number, any_time) = (
+        numbers.iter().any(Option::is_some),
+        times.iter().any(Option::is_some),
+    );
+    match (any_number, any_time) {
+        (true, false) => Ok(Test::Numbers(interval(numbers))),
+        (false, true) => Ok(Test::Times(interval(times))),
+        (true, true) => Err(invalid(at, "bounds of one kind", "numbers and times")),
+        (false, false) => Err(invalid(at, "at least one of gt, gte, lt, lte", "none")),
+    }
+}
+
+/// The tighter of two bounds at each end.
+fn interval<T: Ord + Copy>([gt, gte, lt, lte]: [Option<T>; 4]) -> Interval<T> {
+    use ops::Bound::{Excluded, Included, Unbounded};
+    let low = match (gt, gte) {
+        (Some(open), Some(closed)) if closed > open => Included(closed),
+        (Some(open), _) => Excluded(open),
+        (None, Some(closed)) => Included(closed),
+        (None, None) => Unbounded,
+    };
+    let high = match (lt, lte) {
+        (Some(open), Some(closed)) if closed < open => Included(closed),
+        (Some(open), _) => Excluded(open),
+        (None, Some(closed)) => Included(closed),
+        (None, None) => Unbounded,
+    };
+    (low, high)
+}

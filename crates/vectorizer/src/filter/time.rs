@@ -1,0 +1,168 @@
+//! RFC 3339: text to instants.
+
+/// An instant: nanoseconds since 1970 began in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Time(i128);
+
+impl Time {
+    /// `2024-05-01T12:00:00.25+02:00`, with `T` or a space, `Z` or an offset; or `2024-05-01`, which is its midnight in UTC.
+    /// Digits after the ninth of a second are dropped; a leap second is the first of the next minute. `None` for anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut rest = Digits(text.as_bytes());
+        let year = rest.number(4)?;
+        rest.one_of(b"-")?;
+        let month = rest.within(2, 1, 12)?;
+        rest.one_of(b"-")?;
+        let day = rest.within(2, 1, days_in(year, month))?;
+        let midnight = i128::from(days_since_1970(year, month, day)) * 86_400;
+        if rest.0.is_empty() {
+            return Some(Self(midnight * 1_000_000_000));
+        }
+        rest.one_of(b"Tt ")?;
+        let hour = rest.within(2, 0, 23)?;
+        rest.one_of(b":")?;
+        let minute = rest.within(2, 0, 59)?;
+        rest.one_of(b":")?;
+        let second = rest.within(2, 0, 60)?;
+        let nanoseconds = if rest.one_of(b".").is_some() {
+            rest.fraction()?
+        } else {
+            0
+        };
+        let offset = match rest.one_of(b"Zz+-")? {
+            sign @ (b'+' | b'-') => {
+                let hours = rest.within(2, 0, 23)?;
+                rest.one_of(b":")?;
+                let minutes = hours * 60 + rest.within(2, 0, 59)?;
+                if sign == b'+' { minutes } else { -minutes }
+            }
+            _ => 0,
+        };
+        let seconds = midnight + i128::from((hour * 60 + minute - offset) * 60 + second);
+        rest.0
+            .is_empty()
+            .then_some(Self(seconds * 1_000_000_000 + i128::from(nanoseconds)))
+    }
+}
+
+/// What is left to be read.
+struct Digits<'a>(&'a [u8]);
+
+impl Digits<'_> {
+    fn one_of(&mut self, these: &[u8]) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        if !these.contains(first) {
+            return None;
+        }
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        let (number, rest) = self.0.split_at_checked(digits)?;
+        self.0 = rest;
+        number.iter().try_fold(0, |number, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| number * 10 + i64::from(digit - b'0'))
+        })
+    }
+
+    fn within(&mut self, digits: usize, least: i64, most: i64) -> Option<i64> {
+        self.number(digits)
+            .filter(|number| (least..=most).contains(number))
+    }
+
+    fn fraction(&mut self) -> Option<i64> {
+        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit());
+        let count = digits.clone().count();
+        let nanoseconds = digits
+            .chain(&[b'0'; 9])
+            .take(9)
+            .fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+        self.0 = &self.0[count..];
+        (count > 0).then_some(nanoseconds)
+    }
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 => 28 + i64::from(is_leap(year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days of whole years, months and days before, in the Gregorian calendar also where it did not exist yet.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    // Leap days before this year, counted from year 0, less those before 1970.
+    let before = year - 1;
+    let leaps = before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400) - 477;
+    let months: i64 = (1..month).map(|month| days_in(year, month)).sum();
+    (year - 1970) * 365 + leaps + months + day - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants() {
+        let seconds = |text: &str| Time::parse(text).map(|time| time.0 / 1_000_000_000);
+        // From `date -u -d ... +%s`.
+        for (text, expected) in [
+            ("1970-01-01", 0),
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59Z", -1),
+            ("2000-02-29T00:00:00Z", 951_782_400),
+            ("2024-05-01T12:00:00Z", 1_714_564_800),
+            ("2024-05-01t14:00:00+02:00", 1_714_564_800),
+            ("2024-05-01 06:30:00-05:30", 1_714_564_800),
+            ("1900-03-01", -2_203_891_200),
+            ("9999-12-31T23:59:59z", 253_402_300_799),
+            ("2016-12-31T23:59:60Z", 1_483_228_800),
+            ("0001-01-01", -62_135_596_800),
+        ] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        assert_eq!(
+            Time::parse("1970-01-01T00:00:00.1234567899Z"),
+            Some(Time(123_456_789))
+        );
+        assert_eq!(
+            Time::parse("1970-01-01T00:00:00.5Z"),
+            Some(Time(500_000_000))
+        );
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        for text in [
+            "",
+            "2024",
+            "2024-13-01",
+            "2024-00-01",
+            "2023-02-29",
+            "1900-02-29",
+            "2024-04-31",
+            "2024-05-01T",
+            "2024-05-01T12:00Z",
+            "2024-05-01T12:00:00",
+            "2024-05-01T24:00:00Z",
+            "2024-05-01T12:60:00Z",
+            "2024-05-01T12:00:61Z",
+            "2024-05-01T12:00:00.Z",
+            "2024-05-01T12:00:00+2:00",
+            "2024-05-01T12:00:00+24:00",
+            "2024-05-01T12:00:00ZZ",
+            "+024-05-01",
+            "２024-05-01",
+        ] {
+            assert_eq!(Time::parse(text), None, "{text}");
+        }
+    }
+}
