@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
 
@@ -247,6 +247,39 @@ pub struct LevelLinks {
     pub rows: Vec<u32>,
 }
 
+/// Says whether `links` are as many rows as slots of these levels have, in an engine of `rows` rows.
+fn check_shape(layout: Layout, rows: usize, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
+    let damaged = |reason: String| Err(VectorizerError::GraphDamaged { reason });
+    if levels.len() > rows {
+        return damaged(format!(
+            "{} slots have links, there are {rows}",
+            levels.len()
+        ));
+    }
+    let there = levels.iter().max().map_or(0, |top| usize::from(*top) + 1);
+    if links.len() != there {
+        return damaged(format!(
+            "{there} levels have slots, {} have links",
+            links.len()
+        ));
+    }
+    for (level, links) in links.iter().enumerate() {
+        let members = levels
+            .iter()
+            .filter(|of| usize::from(**of) >= level)
+            .count();
+        let degree = layout.degree(level);
+        if links.degree != degree || links.rows.len() != members * degree {
+            return damaged(format!(
+                "level {level} has {} places in rows of {}, expected {members} rows of {degree}",
+                links.rows.len(),
+                links.degree
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A link to be added where a slot would be unreachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attachment {
@@ -365,6 +398,13 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// # Errors
     /// The device failed.
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()>;
+
+    /// Puts links that were read back in the place of all there are, for the first `levels.len()` slots: of every level from 0 to the highest.
+    /// The caller has checked the rows' contents; their number and width are checked here.
+    ///
+    /// # Errors
+    /// [`VectorizerError::GraphDamaged`] if they do not fit `levels`, no room, or the device failed; the graph is as before.
+    fn put_links(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()>;
 
     /// Forgets every link; the rows stay.
     ///

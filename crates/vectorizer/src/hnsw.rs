@@ -6,6 +6,7 @@
 //! - `levels`: on which level a slot lives.
 //! - `plan`: which slots are linked together, and how links are chosen.
 //! - `planner`: whether a search walks the graph or compares everything.
+//! - `image`: a graph read back, and put back on this device or another.
 //! - `topology`: what holds of every graph, checked and mended: degrees, levels, reachability.
 //!
 //! New rows are a *tail* that every search compares exactly, so that they are found at once; [`HnswGraph::build`] links the
@@ -21,10 +22,13 @@ use crate::gpu::context::Context;
 use crate::models::DistanceMetric;
 use crate::storage::{StagedRows, VectorStorage};
 
+mod image;
 mod levels;
 mod plan;
 mod planner;
 mod topology;
+
+pub use image::Topology;
 
 /// How far a build has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

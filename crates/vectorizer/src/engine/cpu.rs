@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::engine::{
     Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, Staged, Walk,
+    check_shape,
 };
 use crate::error::Result;
 use crate::gpu::memory::Ledger;
@@ -288,6 +289,11 @@ impl Engine for CpuEngine {
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()> {
         self.graph.attach(attachments);
         Ok(())
+    }
+
+    fn put_links(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
+        check_shape(self.layout, self.len(), levels, links)?;
+        self.graph.put(levels, links)
     }
 
     fn clear_links(&mut self) -> Result<()> {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Staged, Walk,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Staged, Walk, check_shape,
 };
 use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};
@@ -144,6 +144,11 @@ impl Engine for GpuEngine {
 
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()> {
         self.graph.attach(&self.device, attachments)
+    }
+
+    fn put_links(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
+        check_shape(self.layout, self.len(), levels, links)?;
+        self.graph.put(&self.device, self.rows.len(), levels, links)
     }
 
     fn clear_links(&mut self) -> Result<()> {

@@ -116,6 +116,15 @@ impl Context {
         }
     }
 
+    /// A device that is there already.
+    #[cfg(all(test, feature = "gpu"))]
+    pub(crate) fn of_device(device: Device) -> Self {
+        Self {
+            device,
+            reason: "a test asked for it".to_owned(),
+        }
+    }
+
     /// Every device of this machine, best first, the CPU engine last. Opens none of them.
     #[must_use]
     pub fn devices() -> Vec<DeviceInfo> {

@@ -1,10 +1,11 @@
 //! What holds of every graph: bounds, levels, and that everything can be reached. Checked by `check`, mended by `attachments`.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use crate::engine::{Attachment, Engine, Entry, LevelLinks, NO_SLOT, Walk, slot};
+use crate::engine::{Attachment, Engine, Entry, Layout, LevelLinks, NO_SLOT, Walk, slot};
 use crate::error::{Result, VectorizerError};
 
 /// Beam and number of near slots looked at for a place to attach a lost slot to.
@@ -15,23 +16,26 @@ const NEAREST: usize = 4;
 const ATTACH_BLOCK: usize = 4096;
 
 /// One level read back: its members in order, and a row of links for each.
-struct Level {
+struct Level<'a> {
     members: Vec<u32>,
-    links: LevelLinks,
+    links: Cow<'a, LevelLinks>,
 }
 
-impl Level {
+impl Level<'static> {
     fn read(engine: &dyn Engine, levels: &[u8], level: usize) -> Result<Self> {
+        Ok(Self::of(levels, level, Cow::Owned(engine.links(level)?)))
+    }
+}
+
+impl<'a> Level<'a> {
+    fn of(levels: &[u8], level: usize, links: Cow<'a, LevelLinks>) -> Self {
         let at_least = |height: &u8| usize::from(*height) >= level;
         let slots = levels
             .iter()
             .enumerate()
             .filter(|(_, height)| at_least(height));
         let members = slots.map(|(index, _)| slot(index)).collect();
-        Ok(Self {
-            members,
-            links: engine.links(level)?,
-        })
+        Self { members, links }
     }
 
     /// The place of a slot among the members.
@@ -70,7 +74,7 @@ impl Reach {
     }
 
     /// Walks from member `start`, not reached yet, over everything it leads to.
-    fn spread(&mut self, level: &Level, start: usize) {
+    fn spread(&mut self, level: &Level<'_>, start: usize) {
         self.reached[start] = true;
         self.count += 1;
         self.queue.push(slot(start));
@@ -91,12 +95,12 @@ impl Reach {
         }
     }
 
-    fn empty_place(level: &Level, rank: usize) -> Option<usize> {
+    fn empty_place(level: &Level<'_>, rank: usize) -> Option<usize> {
         level.row(rank).iter().position(|to| *to == NO_SLOT)
     }
 
     /// A place of the row that is empty, or whose link nobody depends on: the farthest chosen last, so the last of those.
-    fn free_place(&self, level: &Level, rank: usize) -> Option<usize> {
+    fn free_place(&self, level: &Level<'_>, rank: usize) -> Option<usize> {
         let unneeded = |place: &usize| self.tree[rank] >> place & 1 == 0;
         Self::empty_place(level, rank).or_else(|| (0..level.links.degree).rev().find(unneeded))
     }
@@ -184,7 +188,7 @@ impl Heirs {
     /// nearest or at its heirs; else, once for each near one, the place of a link that nobody depends on.
     fn place(
         &mut self,
-        level: &Level,
+        level: &Level<'_>,
         reach: &Reach,
         near: &[usize],
     ) -> Option<(usize, usize, usize)> {
@@ -212,7 +216,7 @@ impl Heirs {
 
 /// Writes the link `from` -> `to` (ranks) into the copy of the level, and reaches what it leads to.
 fn attach(
-    level: &mut Level,
+    level: &mut Level<'_>,
     reach: &mut Reach,
     number: usize,
     from: usize,
@@ -220,7 +224,7 @@ fn attach(
     to: usize,
 ) -> Attachment {
     let degree = level.links.degree;
-    level.links.rows[from * degree + place] = level.members[to];
+    level.links.to_mut().rows[from * degree + place] = level.members[to];
     reach.tree[from] |= 1 << place;
     reach.spread(level, to);
     Attachment {
@@ -231,7 +235,7 @@ fn attach(
     }
 }
 
-fn rows_of(engine: &dyn Engine, level: &Level, ranks: &[usize]) -> Result<Vec<f32>> {
+fn rows_of(engine: &dyn Engine, level: &Level<'_>, ranks: &[usize]) -> Result<Vec<f32>> {
     let dimension = engine.layout().dimension;
     let mut rows = vec![0.0; ranks.len() * dimension];
     for (rank, row) in ranks.iter().zip(rows.chunks_exact_mut(dimension)) {
@@ -243,6 +247,41 @@ fn rows_of(engine: &dyn Engine, level: &Level, ranks: &[usize]) -> Result<Vec<f3
 
 /// Proves the rules of the module's first line.
 pub(super) fn check(engine: &dyn Engine, levels: &[u8], entry: Option<Entry>) -> Result<()> {
+    check_entry(levels, entry)?;
+    let Some(entry) = entry else {
+        return Ok(());
+    };
+    for number in 0..=entry.level {
+        let level = Level::read(engine, levels, number)?;
+        check_level(&level, engine.layout().degree(number), number)?;
+        check_reach(&level, number, entry)?;
+    }
+    Ok(())
+}
+
+/// Proves the same of links that are on no device yet, but for reachability: a graph that was just added to may have to be mended.
+pub(super) fn check_rows(
+    layout: &Layout,
+    levels: &[u8],
+    entry: Option<Entry>,
+    links: &[LevelLinks],
+) -> Result<()> {
+    check_entry(levels, entry)?;
+    let there = entry.map_or(0, |entry| entry.level + 1);
+    if links.len() != there {
+        return Err(damaged(format!(
+            "there are {there} levels and links of {}",
+            links.len()
+        )));
+    }
+    for (number, links) in links.iter().enumerate() {
+        let level = Level::of(levels, number, Cow::Borrowed(links));
+        check_level(&level, layout.degree(number), number)?;
+    }
+    Ok(())
+}
+
+fn check_entry(levels: &[u8], entry: Option<Entry>) -> Result<()> {
     let highest = levels.iter().copied().max().map(usize::from);
     let Some(entry) = entry else {
         return if levels.is_empty() {
@@ -259,18 +298,10 @@ pub(super) fn check(engine: &dyn Engine, levels: &[u8], entry: Option<Entry>) ->
             entry.slot
         )));
     }
-    for number in 0..=entry.level {
-        check_level(
-            &Level::read(engine, levels, number)?,
-            engine.layout().degree(number),
-            number,
-            entry,
-        )?;
-    }
     Ok(())
 }
 
-fn check_level(level: &Level, degree: usize, number: usize, entry: Entry) -> Result<()> {
+fn check_level(level: &Level<'_>, degree: usize, number: usize) -> Result<()> {
     if level.links.degree != degree || level.links.rows.len() != level.members.len() * degree {
         return Err(damaged(format!(
             "level {number} has {} links, not its members' number",
@@ -306,6 +337,10 @@ fn check_level(level: &Level, degree: usize, number: usize, entry: Entry) -> Res
             )));
         }
     }
+    Ok(())
+}
+
+fn check_reach(level: &Level<'_>, number: usize, entry: Entry) -> Result<()> {
     let mut reach = Reach::new(level.members.len());
     if let Some(start) = level.rank(entry.slot) {
         reach.spread(level, start);

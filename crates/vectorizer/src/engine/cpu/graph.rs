@@ -203,6 +203,26 @@ impl Graph {
         }
     }
 
+    /// Takes over links that were read back, in place of all there are.
+    ///
+    /// # Errors
+    /// As [`Self::stage`]; the links are as before.
+    pub(crate) fn put(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
+        let mut fresh = Self::new(self.layout, self.ledger.clone())?;
+        let staged = fresh.stage(levels, Vec::new(), levels.len())?;
+        fresh.commit(staged);
+        for (level, links) in links.iter().enumerate() {
+            let members = (0..)
+                .zip(levels)
+                .filter(|(_, top)| usize::from(**top) >= level);
+            for ((slot, _), row) in members.zip(links.rows.chunks_exact(links.degree)) {
+                fresh.row_mut(level, slot).copy_from_slice(row);
+            }
+        }
+        *self = fresh;
+        Ok(())
+    }
+
     /// Forgets every link.
     pub(crate) fn clear(&mut self) -> Result<()> {
         *self = Self::new(self.layout, self.ledger.clone())?;

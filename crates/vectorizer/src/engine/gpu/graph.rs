@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::engine::gpu::record::{Recorder, hardware, read_back};
 use crate::engine::gpu::rows::small;
+use crate::engine::gpu::transfer::upload;
 use crate::engine::{Attachment, Layout, LevelLinks};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::buffer::DeviceBuffer;
@@ -389,6 +390,47 @@ impl Graph {
             (self.store.upper.as_ref()?, tall.base as usize + level - 1)
         };
         Some((buffer.raw(), (row * degree + place) as u64 * 4))
+    }
+
+    /// Takes over links that were read back, in place of all there are.
+    pub(super) fn put(
+        &mut self,
+        device: &Device,
+        rows: usize,
+        levels: &[u8],
+        links: &[LevelLinks],
+    ) -> Result<()> {
+        let mut fresh = Self::with_chunks_of(self.layout, 1 << self.shift);
+        let Some((bottom, above)) = links.split_first() else {
+            *self = fresh;
+            return Ok(());
+        };
+        let growth = fresh.stage_growth(device, rows, levels)?;
+        let arrivals = fresh.make_room(device, growth)?;
+        let per_chunk = bottom.degree << self.shift;
+        for (chunk, links) in fresh.store.chunks.iter().zip(bottom.rows.chunks(per_chunk)) {
+            upload(device, links, chunk.raw())?;
+        }
+        if let Some(upper) = &fresh.store.upper {
+            let mut rows: Vec<_> = above
+                .iter()
+                .map(|level| level.rows.chunks_exact(level.degree))
+                .collect();
+            let mut together = Vec::with_capacity(above.iter().map(|level| level.rows.len()).sum());
+            for tall in &arrivals.tall {
+                for row in rows
+                    .iter_mut()
+                    .take(tall.level.into())
+                    .filter_map(Iterator::next)
+                {
+                    together.extend_from_slice(row);
+                }
+            }
+            upload(device, &together, upper.raw())?;
+        }
+        fresh.arrive(arrivals);
+        *self = fresh;
+        Ok(())
     }
 
     /// Forgets every link and gives the memory back.

@@ -29,9 +29,27 @@ pub(super) fn upload_rows(
     to: &wgpu::Buffer,
     first: usize,
 ) -> Result<()> {
-    let hardware = hardware(device)?;
     let width = parts as usize * 16;
-    let mut at = (first * width) as u64;
+    upload_padded(device, rows, dimension, width, to, (first * width) as u64)
+}
+
+/// Writes `words` to the beginning of `to`. Work that is submitted later sees them.
+///
+/// # Errors
+/// As [`upload_rows`].
+pub(super) fn upload(device: &Device, words: &[u32], to: &wgpu::Buffer) -> Result<()> {
+    upload_padded(device, bytemuck::cast_slice(words), 1, 4, to, 0)
+}
+
+fn upload_padded(
+    device: &Device,
+    rows: &[f32],
+    dimension: usize,
+    width: usize,
+    to: &wgpu::Buffer,
+    mut at: u64,
+) -> Result<()> {
+    let hardware = hardware(device)?;
     if rows.len() / dimension * width <= SMALL {
         let bytes = padded(rows, dimension, width);
         return hardware.guarded(|_| {
