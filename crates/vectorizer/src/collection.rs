@@ -4,7 +4,10 @@
 //! under a second lock that is held for the moment of showing alone. A search sees all of a batch or nothing of it.
 //!
 //! - `ids`: callers' ids and the slots they stand for.
-//! - `write`: adding, replacing, linking the tail, moving the living together.
+//! - `write`: adding and replacing.
+//! - `delete`: deleting, setting payloads.
+//! - `upkeep`: linking the tail, taking the dead out, building anew.
+//! - `journal`: changes told to whoever keeps them.
 //! - `search`: queries in, results out.
 //! - `coalesce`: single queries of many threads, together to the device.
 
@@ -19,12 +22,16 @@ use crate::hnsw::{GraphStats, HnswGraph};
 use crate::models::{DistanceMetric, Payload, Vector};
 
 mod coalesce;
+mod delete;
 mod ids;
+pub(crate) mod journal;
 mod search;
+mod upkeep;
 mod write;
 
 use coalesce::Coalescer;
 use ids::Ids;
+use journal::{Change, Journal};
 
 /// Vectors by id on one device, with the graph over them.
 ///
@@ -55,6 +62,8 @@ pub struct Collection {
     /// Held for writing only while a finished change is shown.
     state: RwLock<State>,
     coalescer: Coalescer,
+    /// Told of every change before it is made.
+    journal: Option<Box<dyn Journal>>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +87,26 @@ impl State {
             payloads: HashMap::new(),
         }
     }
+
+    /// Gives the next slot to this id; what was under it is dead.
+    fn push(&mut self, id: &str) {
+        if let Some(old) = self.ids.push(id) {
+            self.set_payload(old, None);
+        }
+    }
+
+    /// The vector in `slot` is dead.
+    fn delete(&mut self, slot: u32) {
+        self.ids.delete(slot);
+        self.set_payload(slot, None);
+    }
+
+    fn set_payload(&mut self, slot: u32, payload: Option<Payload>) {
+        match payload {
+            Some(payload) => self.payloads.insert(slot, payload),
+            None => self.payloads.remove(&slot),
+        };
+    }
 }
 
 /// Where a collection is and what it has done.
@@ -89,7 +118,7 @@ pub struct CollectionStats {
     pub backend: String,
     /// Vectors that can be found.
     pub vector_count: usize,
-    /// Slots of replaced vectors, not used again yet.
+    /// Slots of deleted and replaced vectors, not taken out of the graph yet.
     pub dead_slots: usize,
     /// Components of a vector.
     pub dimension: usize,
@@ -149,7 +178,21 @@ impl Collection {
             writer: Mutex::default(),
             state: RwLock::new(State::empty(graph)),
             coalescer: Coalescer::default(),
+            journal: None,
         })
+    }
+
+    /// From now on every change is told to `journal` before it is made.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for those who keep changes"))]
+    pub(crate) fn keep_changes(&mut self, journal: Box<dyn Journal>) {
+        self.journal = Some(journal);
+    }
+
+    /// Tells whoever keeps changes; where nobody does, all is well.
+    fn record(&self, change: &Change<'_>) -> Result<()> {
+        self.journal
+            .as_ref()
+            .map_or(Ok(()), |journal| journal.record(change))
     }
 
     /// The vector with this id, bit for bit as it was put in, with its payload.

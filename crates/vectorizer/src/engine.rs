@@ -24,6 +24,9 @@ use crate::models::DistanceMetric;
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod slot_set;
+
+pub use slot_set::SlotSet;
 
 /// The slot that is none: fills the unused places of a row of links and of hits.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -354,19 +357,26 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// The device failed.
     fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()>;
 
-    /// The `min(k, slots.len())` nearest of `slots` for each query, exactly. `queries` holds whole rows end to end.
-    /// Cost: one score for each query and slot.
+    /// The nearest of `slots` for each query, exactly: `k` of them or, if there are fewer, all; with `allowed`, only of those
+    /// that are in it. `queries` holds whole rows end to end. Cost: one score for each query and slot that may be found.
     ///
     /// # Errors
     /// No room for the transient buffers, or the device failed.
-    fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Result<Hits>;
+    fn exact(
+        &self,
+        queries: &[f32],
+        k: usize,
+        slots: Range<u32>,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits>;
 
-    /// The nearest slots that a walk through the graph finds for each query.
-    /// An answer depends on its query and the graph alone, never on the rest of the batch.
+    /// The nearest slots that a walk through the graph finds for each query; with `allowed`, only such as are in it, and the
+    /// others are walked through. There may be fewer than `k`, or none, where few are allowed.
+    /// An answer depends on its query, what is allowed and the graph alone, never on the rest of the batch.
     ///
     /// # Errors
     /// No room for the transient buffers, or the device failed.
-    fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits>;
+    fn walk(&self, queries: &[f32], walk: &Walk, allowed: Option<&SlotSet>) -> Result<Hits>;
 
     /// The widest beam of a walk.
     fn max_ef(&self) -> usize;

@@ -16,7 +16,9 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
-use crate::engine::{Attachment, Counters, Entry, Hits, LinkBatch, Neighbor, Staged, Walk, slot};
+use crate::engine::{
+    Attachment, Counters, Entry, Hits, LinkBatch, Neighbor, SlotSet, Staged, Walk, slot,
+};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::models::DistanceMetric;
@@ -278,16 +280,33 @@ impl HnswGraph {
     /// [`VectorizerError::InvalidEf`], [`VectorizerError::SearchFailed`] where the graph was asked for and there is none,
     /// [`VectorizerError::OptionNeedsCollection`], no room for the transient buffers, or the device failed.
     pub fn search(&self, queries: &[f32], k: usize, options: &SearchOptions) -> Result<Answer> {
+        self.search_among(queries, k, options, None)
+    }
+
+    /// The same among the vectors whose slots are in `allowed`: the nearest `min(k, allowed)` of those. The others are walked
+    /// through and never found.
+    ///
+    /// # Errors
+    /// As [`HnswGraph::search`].
+    pub fn search_among(
+        &self,
+        queries: &[f32],
+        k: usize,
+        options: &SearchOptions,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Answer> {
         options.without_payloads()?;
         let queries = self.storage.prepare_queries(queries, k)?;
         let count = queries.len() / self.dimension();
-        if self.is_empty() {
+        let all = slot(self.len());
+        let findable = allowed.map_or(self.len(), |allowed| allowed.count_in(0..all));
+        if findable == 0 {
             return Ok(Answer {
                 hits: Hits::none(count),
                 path: SearchPath::Exact,
             });
         }
-        let k = k.min(self.len());
+        let k = k.min(findable);
         let engine = self.storage.engine();
         let sizes = planner::Sizes {
             count: self.len(),
@@ -301,10 +320,11 @@ impl HnswGraph {
         let choice = planner::choose(sizes, &self.config, options, powers)?;
         let (hits, path) = match (choice, self.entry) {
             (planner::Choice::Graph { ef }, Some(entry)) => {
-                (self.walk(&queries, k, ef, entry)?, SearchPath::Graph)
+                let hits = self.walk(&queries, k, ef, entry, allowed)?;
+                (hits, SearchPath::Graph)
             }
             _ => (
-                engine.exact(&queries, k, 0..slot(self.len()))?,
+                engine.exact(&queries, k, 0..all, allowed)?,
                 SearchPath::Exact,
             ),
         };
@@ -321,20 +341,40 @@ impl HnswGraph {
     }
 
     /// The graph's answer for the linked slots, merged with the exact one for the tail.
-    fn walk(&self, queries: &[f32], k: usize, ef: usize, entry: Entry) -> Result<Hits> {
-        let engine = self.storage.engine();
-        let (linked, count) = (self.linked(), self.len());
+    fn walk(
+        &self,
+        queries: &[f32],
+        k: usize,
+        ef: usize,
+        entry: Entry,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits> {
+        let (engine, linked) = (self.storage.engine(), self.linked());
         let walk = Walk {
             entry,
             level: 0,
             ef,
             k: k.min(linked),
         };
-        let walked = engine.walk(queries, &walk)?;
-        if linked == count {
-            return Ok(walked);
-        }
-        let tail = engine.exact(queries, k.min(count - linked), slot(linked)..slot(count))?;
+        let walked = engine.walk(queries, &walk, allowed)?;
+        let hits = if linked == self.len() {
+            walked
+        } else {
+            self.with_tail(queries, k, &walked, allowed)?
+        };
+        self.with_missing(queries, k, hits, allowed)
+    }
+
+    /// What walks found, merged with the nearest of the tail.
+    fn with_tail(
+        &self,
+        queries: &[f32],
+        k: usize,
+        walked: &Hits,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits> {
+        let tail = slot(self.linked())..slot(self.len());
+        let tail = self.storage.engine().exact(queries, k, tail, allowed)?;
         let mut merged = Vec::with_capacity(k * walked.queries());
         for (walked, tail) in walked.iter().zip(tail.iter()) {
             let start = merged.len();
@@ -342,6 +382,36 @@ impl HnswGraph {
             merged.resize(start + k, Neighbor::NONE);
         }
         Ok(Hits::new(k, merged))
+    }
+
+    /// The same answers, but for queries that have fewer than `k`: these are answered exactly.
+    fn with_missing(
+        &self,
+        queries: &[f32],
+        k: usize,
+        hits: Hits,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits> {
+        let short: Vec<usize> = (0..hits.queries())
+            .filter(|query| hits.of(*query).len() < k)
+            .collect();
+        if short.is_empty() {
+            return Ok(hits);
+        }
+        let dimension = self.dimension();
+        let asked = |query: &usize| &queries[query * dimension..][..dimension];
+        let asked: Vec<f32> = short.iter().flat_map(asked).copied().collect();
+        let all = 0..slot(self.len());
+        let found = self.storage.engine().exact(&asked, k, all, allowed)?;
+        let mut lists = Vec::with_capacity(k * hits.queries());
+        let mut exact = short.iter().zip(found.iter()).peekable();
+        for query in 0..hits.queries() {
+            let start = lists.len();
+            let found = exact.next_if(|(short, _)| **short == query);
+            lists.extend_from_slice(found.map_or(hits.of(query), |(_, found)| found));
+            lists.resize(start + k, Neighbor::NONE);
+        }
+        Ok(Hits::new(k, lists))
     }
 
     /// The vector in `slot` as it was added; `None` if there is none.

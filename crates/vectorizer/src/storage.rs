@@ -164,7 +164,7 @@ impl VectorStorage {
     pub fn search(&self, queries: &[f32], k: usize) -> Result<Hits> {
         let queries = self.prepare_queries(queries, k)?;
         self.engine
-            .exact(&queries, k.min(self.len()), 0..slot(self.len()))
+            .exact(&queries, k.min(self.len()), 0..slot(self.len()), None)
     }
 
     /// Checks queries and makes them what the engine compares.

@@ -4,9 +4,9 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::engine::slot;
+use crate::engine::{SlotSet, slot};
 
-/// Ids by slot and slots by id. A slot without an id is dead: its vector was replaced.
+/// Ids by slot and slots by id. A slot without an id is dead: its vector was deleted or replaced.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     text: String,
@@ -14,8 +14,8 @@ pub(super) struct Ids {
     ends: Vec<usize>,
     /// Slots of the living, by the hash of their id.
     table: HashTable<u32>,
-    /// A bit for each slot that is dead.
-    dead: Vec<u64>,
+    /// The slots of the living.
+    alive: SlotSet,
     hasher: DefaultHashBuilder,
 }
 
@@ -29,13 +29,7 @@ impl Ids {
 
     /// The id of a slot that is alive.
     pub(super) fn id(&self, slot: u32) -> Option<&str> {
-        (!self.is_dead(slot)).then(|| self.text(slot))
-    }
-
-    fn is_dead(&self, slot: u32) -> bool {
-        self.dead
-            .get(slot as usize / 64)
-            .is_some_and(|word| word >> (slot % 64) & 1 == 1)
+        self.alive.contains(slot).then(|| self.text(slot))
     }
 
     fn text(&self, slot: u32) -> &str {
@@ -44,11 +38,12 @@ impl Ids {
         &self.text[start..self.ends[slot]]
     }
 
-    /// Gives the next slot this id; whoever had it before is dead.
-    pub(super) fn push(&mut self, id: &str) {
+    /// Gives the next slot this id. The slot that had it before, if there is one, is dead.
+    pub(super) fn push(&mut self, id: &str) -> Option<u32> {
         let new = slot(self.ends.len());
         self.text.push_str(id);
         self.ends.push(self.text.len());
+        self.alive.insert(new);
         let hash = self.hasher.hash_one(id);
         let Self {
             text,
@@ -67,14 +62,31 @@ impl Ids {
             |slot| hasher.hash_one(of(*slot)),
         ) {
             hashbrown::hash_table::Entry::Occupied(mut taken) => {
-                let old = std::mem::replace(taken.get_mut(), new) as usize;
-                self.dead.resize(self.dead.len().max(old / 64 + 1), 0);
-                self.dead[old / 64] |= 1 << (old % 64);
+                let old = std::mem::replace(taken.get_mut(), new);
+                self.alive.remove(old);
+                Some(old)
             }
             hashbrown::hash_table::Entry::Vacant(free) => {
                 free.insert(new);
+                None
             }
         }
+    }
+
+    /// The slot is dead from now on.
+    pub(super) fn delete(&mut self, slot: u32) {
+        if !self.alive.remove(slot) {
+            return;
+        }
+        let hash = self.hasher.hash_one(self.text(slot));
+        if let Ok(taken) = self.table.find_entry(hash, |other| *other == slot) {
+            taken.remove();
+        }
+    }
+
+    /// The slots of the living; `None` where all are alive.
+    pub(super) fn alive(&self) -> Option<&SlotSet> {
+        (self.dead() > 0).then_some(&self.alive)
     }
 
     /// How many are alive.
@@ -89,7 +101,7 @@ impl Ids {
 
     /// The living, by slot.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
-        (0..slot(self.ends.len())).filter_map(|slot| Some((slot, self.id(slot)?)))
+        self.alive.iter().map(|slot| (slot, self.text(slot)))
     }
 }
 
@@ -108,6 +120,7 @@ mod tests {
         assert_eq!(ids.slot("id-9999"), Some(9999));
         assert_eq!(ids.slot("id-10000"), None);
         assert_eq!(ids.id(77), Some("id-77"));
+        assert_eq!(ids.alive(), None);
     }
 
     #[test]
@@ -120,5 +133,28 @@ mod tests {
         assert_eq!(ids.slot("a"), Some(2));
         assert_eq!(ids.id(0), None);
         assert_eq!(ids.iter().collect::<Vec<_>>(), [(1, "b"), (2, "a")]);
+        assert_eq!(ids.alive(), Some(&[1, 2].into_iter().collect()));
+    }
+
+    #[test]
+    fn what_is_deleted_is_gone_and_its_id_free() {
+        let mut ids = Ids::default();
+        for number in 0..1000 {
+            ids.push(&format!("id-{number}"));
+        }
+        for slot in (0..1000).step_by(3) {
+            ids.delete(slot);
+            ids.delete(slot);
+        }
+        assert_eq!((ids.len(), ids.dead()), (666, 334));
+        assert_eq!((ids.slot("id-3"), ids.id(3)), (None, None));
+        assert_eq!(ids.slot("id-4"), Some(4));
+        assert_eq!(ids.push("id-3"), None);
+        assert_eq!(ids.push("id-4"), Some(4));
+        assert_eq!(
+            (ids.slot("id-3"), ids.slot("id-4")),
+            (Some(1000), Some(1001))
+        );
+        assert_eq!((ids.len(), ids.dead()), (667, 335));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Collection, State};
 use crate::config::SearchOptions;
-use crate::engine::Neighbor;
+use crate::engine::{Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
 use crate::filter::Plan;
 use crate::models::SearchResult;
@@ -116,8 +116,7 @@ impl Collection {
     }
 }
 
-/// Answers a block from one state. The dead and those that the filter leaves out are found too, and dropped; where that leaves too
-/// few, more are asked for.
+/// Answers a block from one state.
 fn answer_block(
     state: &State,
     queries: &[f32],
@@ -127,64 +126,43 @@ fn answer_block(
     if k == 0 {
         return Err(VectorizerError::InvalidK);
     }
-    let (alive, dead) = (state.ids.len(), state.ids.dead());
     let plan = options.filter.as_ref().map(Plan::new).transpose()?;
+    let filtered = plan.map(|plan| allowed(state, &plan));
+    let allowed = filtered.as_ref().or(state.ids.alive());
     let path_alone = SearchOptions {
         path: options.path,
         ef: options.ef,
         ..SearchOptions::default()
     };
-    let wanted = k.saturating_add(options.offset).min(alive);
-    let spare = dead.min(wanted.max(16));
+    let wanted = k.saturating_add(options.offset);
     let found = state
         .graph
-        .search(queries, wanted.max(1).saturating_add(spare), &path_alone)?
+        .search_among(queries, wanted, &path_alone, allowed)?
         .hits;
-    let mut results = Vec::with_capacity(found.queries());
-    for (hits, query) in found
+    Ok(found
         .iter()
-        .zip(queries.chunks_exact(state.graph.dimension()))
-    {
-        let mut result = allowed(state, hits, wanted, plan.as_ref());
-        let mut asked = wanted.saturating_add(spare);
-        while result.len() < wanted && asked < alive + dead {
-            asked = asked.saturating_mul(4).min(alive + dead);
-            let more = state.graph.search(
-                query,
-                asked,
-                &SearchOptions {
-                    path: crate::config::SearchPath::Auto,
-                    ..path_alone.clone()
-                },
-            )?;
-            result = allowed(state, more.hits.of(0), wanted, plan.as_ref());
-        }
-        results.push(outward(state, &result, options));
-    }
-    Ok(results)
+        .map(|hits| outward(state, hits, options))
+        .collect())
 }
 
-/// The first `wanted` hits that are alive and that the filter allows, with their ids.
-fn allowed<'s>(
-    state: &'s State,
-    hits: &[Neighbor],
-    wanted: usize,
-    plan: Option<&Plan>,
-) -> Vec<(Neighbor, &'s str)> {
+/// The slots of the living that the filter allows.
+fn allowed(state: &State, plan: &Plan) -> SlotSet {
     let payload = |slot| state.payloads.get(&slot).map(|payload| &payload.0);
-    let named = hits
+    let holds = |(slot, id): &(u32, &str)| plan.holds(id, payload(*slot));
+    state
+        .ids
         .iter()
-        .filter_map(|hit| Some((*hit, state.ids.id(hit.slot)?)));
-    named
-        .filter(|(hit, id)| plan.is_none_or(|plan| plan.holds(id, payload(hit.slot))))
-        .take(wanted)
+        .filter(holds)
+        .map(|(slot, _)| slot)
         .collect()
 }
 
 /// Hits as callers see them: past the offset, down to the least similarity.
-fn outward(state: &State, hits: &[(Neighbor, &str)], options: &SearchOptions) -> Vec<SearchResult> {
+fn outward(state: &State, hits: &[Neighbor], options: &SearchOptions) -> Vec<SearchResult> {
     let metric = state.graph.metric();
-    let results = hits.iter().skip(options.offset).map(|(hit, id)| {
+    let named = hits.iter().skip(options.offset);
+    let named = named.filter_map(|hit| Some((hit, state.ids.id(hit.slot)?)));
+    let results = named.map(|(hit, id)| {
         let (distance, similarity) = metric.outward(hit.score);
         let payload = if options.with_payload {
             state.payloads.get(&hit.slot).cloned()
@@ -192,7 +170,7 @@ fn outward(state: &State, hits: &[(Neighbor, &str)], options: &SearchOptions) ->
             None
         };
         SearchResult {
-            id: (*id).to_owned(),
+            id: id.to_owned(),
             similarity,
             distance,
             payload,

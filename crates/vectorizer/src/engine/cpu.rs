@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, Staged, Walk,
-    check_shape,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, SlotSet, Staged, Walk, check_shape, slot,
 };
 use crate::error::Result;
 use crate::gpu::memory::Ledger;
@@ -215,8 +214,25 @@ impl Engine for CpuEngine {
         Ok(())
     }
 
-    fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Result<Hits> {
+    fn exact(
+        &self,
+        queries: &[f32],
+        k: usize,
+        slots: Range<u32>,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits> {
+        let listed: Vec<u32>;
+        let slots = match allowed {
+            None => exact::Slots::from(slots),
+            Some(allowed) => {
+                listed = allowed.iter_in(slots).collect();
+                exact::Slots::Listed(&listed)
+            }
+        };
         let (asked, rows) = (queries.len() / self.layout.dimension, slots.len());
+        if k == 0 || rows == 0 {
+            return Ok(Hits::none(asked));
+        }
         self.work.add(Counters {
             distances: (asked * rows) as u64,
             hops: 0,
@@ -226,7 +242,10 @@ impl Engine for CpuEngine {
         Ok(exact::search(self.distance, rows, pool, queries, k, slots))
     }
 
-    fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits> {
+    fn walk(&self, queries: &[f32], walk: &Walk, allowed: Option<&SlotSet>) -> Result<Hits> {
+        if allowed.is_some() {
+            return self.exact(queries, walk.k, 0..slot(self.graph.len()), allowed);
+        }
         let k = walk.k.min(self.graph.len());
         let count = queries.len() / self.layout.dimension;
         if k == 0 {

@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Staged, Walk, check_shape,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, SlotSet, Staged, Walk, check_shape,
 };
 use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
-use rows::{Rows, StagedRows};
+use rows::{Rows, StagedRows, small};
 use work::Work;
 
 mod exact;
@@ -108,11 +108,20 @@ impl Engine for GpuEngine {
         self.rows.read(slots, out)
     }
 
-    fn exact(&self, queries: &[f32], k: usize, slots: Range<u32>) -> Result<Hits> {
-        self.exact_search(queries, k, slots)
+    fn exact(
+        &self,
+        queries: &[f32],
+        k: usize,
+        slots: Range<u32>,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits> {
+        self.exact_search(queries, k, slots, allowed)
     }
 
-    fn walk(&self, queries: &[f32], walk: &Walk) -> Result<Hits> {
+    fn walk(&self, queries: &[f32], walk: &Walk, allowed: Option<&SlotSet>) -> Result<Hits> {
+        if allowed.is_some() {
+            return self.exact_search(queries, walk.k, 0..small(self.graph.linked()), allowed);
+        }
         self.walk_graph(queries, walk)
     }
 

@@ -150,7 +150,7 @@ fn attach_level(
         ef: ATTACH_EF,
         k: ATTACH_EF,
     };
-    let hits = engine.walk(&rows_of(engine, &level, &lost)?, &walk)?;
+    let hits = engine.walk(&rows_of(engine, &level, &lost)?, &walk, None)?;
     let before = attachments.len();
     let mut heirs = Heirs::default();
     for (rank, near) in lost.iter().copied().zip(hits.iter()) {

@@ -1,17 +1,17 @@
-//! Exact search: every query against every row.
+//! Exact search: every query against every row, or against those of a list.
 //!
 //! Few queries are [scanned](scan): row after row, by [`Distance`]. Many queries go through [`tiles`]: a tile of queries
 //! and rows is a matrix product that stays in registers, which gives every score but for a rounding error; what could be
 //! among the k nearest in spite of the error is scored again by [`Distance`]. Both give the same neighbours to the bit.
 
-use std::ops::Range;
-
 use crate::engine::cpu::distance::{Distance, Score, Task};
 use crate::engine::cpu::nearest::Nearest;
 use crate::engine::cpu::pool::Pool;
 use crate::engine::cpu::rows::Rows;
-use crate::engine::{Hits, Neighbor, slot};
+use crate::engine::{Hits, Neighbor};
+pub(crate) use blocks::Slots;
 
+mod blocks;
 mod tiles;
 
 #[cfg(test)]
@@ -29,14 +29,15 @@ const JOB_FLOATS: usize = 4 << 20;
 const ALONE_FLOATS: usize = 1 << 20;
 
 /// The `min(k, slots.len())` nearest of `slots` for each query, nearest first. `queries` holds whole rows end to end.
-pub(super) fn search(
+pub(super) fn search<'s>(
     distance: Distance,
     rows: &Rows,
     pool: &Pool,
     queries: &[f32],
     k: usize,
-    slots: Range<u32>,
+    slots: impl Into<Slots<'s>>,
 ) -> Hits {
+    let slots = slots.into();
     let dimension = rows.dimension();
     let count = queries.len() / dimension;
     let k = k.min(slots.len());
@@ -88,16 +89,16 @@ pub(super) fn search(
 
 /// How a search is cut into jobs: by queries, and where these are few also by slots.
 #[derive(Debug)]
-struct Grid {
+struct Grid<'a> {
     /// Queries of a job.
     queries: usize,
     /// Parts of the slots.
     parts: usize,
-    slots: Range<u32>,
+    slots: Slots<'a>,
 }
 
-impl Grid {
-    fn new(count: usize, dimension: usize, slots: Range<u32>, threads: usize, tiled: bool) -> Self {
+impl<'a> Grid<'a> {
+    fn new(count: usize, dimension: usize, slots: Slots<'a>, threads: usize, tiled: bool) -> Self {
         let most = (JOB_FLOATS / dimension).max(1);
         let alone = count * slots.len() * dimension < ALONE_FLOATS;
         let (queries, parts) = if threads == 1 || alone {
@@ -118,9 +119,9 @@ impl Grid {
     }
 
     /// The parts of the slots.
-    fn slots(&self) -> impl Iterator<Item = Range<u32>> {
-        let at = |part| self.slots.start + slot(self.slots.len() * part / self.parts);
-        (0..self.parts).map(move |part| at(part)..at(part + 1))
+    fn slots(&self) -> impl Iterator<Item = Slots<'a>> {
+        let at = |part| self.slots.len() * part / self.parts;
+        (0..self.parts).map(move |part| self.slots.part(at(part)..at(part + 1)))
     }
 
     /// From lists by job, part and query to one list a query.
@@ -149,7 +150,7 @@ impl Grid {
 struct Job<'a> {
     rows: &'a Rows,
     queries: &'a [f32],
-    slots: Range<u32>,
+    slots: Slots<'a>,
     /// One for each query.
     nearest: &'a mut [Nearest],
 }
@@ -164,13 +165,18 @@ impl Task for Scan<'_> {
     fn run<S: Score>(self, score: S) {
         let Self(job) = self;
         let (stride, dimension) = (job.rows.stride(), job.rows.dimension());
-        for run in job.rows.runs(job.slots, SCAN_FLOATS / stride) {
+        let (mut at, mut gathered) = (0, Vec::new());
+        while let Some(block) = job
+            .slots
+            .block(job.rows, at, SCAN_FLOATS / stride, &mut gathered)
+        {
+            at += block.rows.count;
             let queries = job.queries.chunks_exact(dimension);
             for (query, nearest) in queries.zip(job.nearest.iter_mut()) {
                 // One row after the other: four at once are four streams from memory, measured at half the speed.
-                for (place, row) in run.rows.chunks(stride).enumerate() {
+                for (place, row) in block.rows.rows.chunks(stride).enumerate() {
                     let score = score.one(query, &row[..dimension]);
-                    let slot = slot(run.first + place);
+                    let slot = block.slot(place);
                     nearest.push(Neighbor { score, slot });
                 }
             }

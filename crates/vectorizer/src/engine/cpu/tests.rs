@@ -433,7 +433,7 @@ fn a_walk_is_the_naive_one_in_every_batch() {
             for (engine, batch) in engines.iter().flat_map(|e| [(e, 1), (e, 7), (e, 33)]) {
                 let mut found = Vec::new();
                 for queries in queries.chunks(batch * case.dimension) {
-                    let hits = engine.walk(queries, &walk).unwrap();
+                    let hits = engine.walk(queries, &walk, None).unwrap();
                     found.extend(hits.iter().map(<[Neighbor]>::to_vec));
                 }
                 assert_eq!(found, expected, "{case:?} {walk:?}, {batch} at a time");
@@ -477,7 +477,7 @@ fn reals_give_one_graph_and_one_answer_whatever_the_threads() {
                     ef: 50,
                     k: 10,
                 };
-                let hits = engine.walk(&rows[..500 * dimension], &walk).unwrap();
+                let hits = engine.walk(&rows[..500 * dimension], &walk, None).unwrap();
                 (links(&engine, &levels), hits, engine.counters())
             })
             .into();

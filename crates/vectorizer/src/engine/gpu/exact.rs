@@ -10,7 +10,7 @@ use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
 use crate::engine::gpu::rows::{Stretch, small};
 use crate::engine::gpu::transfer::upload_rows;
-use crate::engine::{Hits, Neighbor};
+use crate::engine::{Hits, Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
@@ -101,21 +101,27 @@ impl GpuEngine {
         queries: &[f32],
         k: usize,
         slots: Range<u32>,
+        allowed: Option<&SlotSet>,
     ) -> Result<Hits> {
+        let count = allowed.map_or(slots.len(), |allowed| allowed.count_in(slots.clone()));
+        let k = k.min(count);
         let stretches = self.rows.stretches(slots);
         let rows: usize = stretches.iter().map(|stretch| stretch.rows as usize).sum();
         let k = k.min(rows);
         let dimension = self.layout.dimension;
         let count = queries.len() / dimension;
         if k == 0 || count == 0 {
-            return Ok(Hits::new(k, Vec::new()));
+            return Ok(Hits::none(count));
         }
         self.work.searched(count * rows, dimension);
+        if allowed.is_some() {
+            return self.exact_long(queries, k, &stretches, allowed);
+        }
         let portion = PORTION
             .min(QUERY_BYTES / (dimension.div_ceil(4) * 16))
             .min(self.affordable_queries(rows));
         if Plan::new(portion.min(count), k, &stretches).is_none() {
-            return self.exact_long(queries, k, &stretches);
+            return self.exact_long(queries, k, &stretches, None);
         }
         let mut found = Vec::with_capacity(count * k);
         let mut before: Option<UnderWay> = None;
@@ -338,7 +344,13 @@ impl GpuEngine {
 
 /// Answers longer than the kernels keep: the device scores, the host selects.
 impl GpuEngine {
-    fn exact_long(&self, queries: &[f32], k: usize, stretches: &[Stretch]) -> Result<Hits> {
+    fn exact_long(
+        &self,
+        queries: &[f32],
+        k: usize,
+        stretches: &[Stretch],
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits> {
         let dimension = self.layout.dimension;
         let mut found = Vec::with_capacity(queries.len() / dimension * k);
         let longest = stretches
@@ -358,7 +370,9 @@ impl GpuEngine {
                         ..*stretch
                     };
                     self.score_block(portion, block, |query, score, slot| {
-                        lists[query].push(Neighbor { score, slot });
+                        if allowed.is_none_or(|allowed| allowed.contains(slot)) {
+                            lists[query].push(Neighbor { score, slot });
+                        }
                     })?;
                     for list in &mut lists {
                         cut(list, k);

@@ -129,7 +129,8 @@ fn same_answers(ours: &dyn Engine, theirs: &dyn Engine, entry: Entry, beams: &[(
                 ef,
                 k,
             };
-            let [ours, theirs] = [ours, theirs].map(|engine| engine.walk(&queries, &walk).unwrap());
+            let [ours, theirs] =
+                [ours, theirs].map(|engine| engine.walk(&queries, &walk, None).unwrap());
             assert_eq!(ours.width(), theirs.width());
             for (at, (ours, theirs)) in ours.iter().zip(theirs.iter()).enumerate() {
                 assert_eq!(ours, theirs, "query {at}, ef {ef}, k {k}, level {level}");
@@ -247,7 +248,7 @@ fn beams_of_every_width_find_what_the_cpu_engine_finds() {
     };
     let queries = integers(140, 6, 78);
     let [ours, theirs]: [Hits; 2] =
-        [&ours as &dyn Engine, &theirs].map(|engine| engine.walk(&queries, &walk).unwrap());
+        [&ours as &dyn Engine, &theirs].map(|engine| engine.walk(&queries, &walk, None).unwrap());
     for (at, (ours, theirs)) in ours.iter().zip(theirs.iter()).enumerate() {
         assert_eq!(ours, theirs, "query {at} of many");
     }
@@ -294,12 +295,12 @@ fn answers_do_not_depend_on_the_batch_and_graphs_do_not_change_between_runs() {
         ef: 20,
         k: 10,
     };
-    let whole = first.walk(&rows, &walk).unwrap();
+    let whole = first.walk(&rows, &walk, None).unwrap();
     for batch in [1, 7, 64] {
         let parts: Vec<_> = rows
             .chunks(batch * 24)
             .take(if batch == 1 { 40 } else { 1_000 })
-            .map(|queries| first.walk(queries, &walk).unwrap())
+            .map(|queries| first.walk(queries, &walk, None).unwrap())
             .collect();
         for (at, (one, other)) in parts
             .iter()
@@ -311,7 +312,7 @@ fn answers_do_not_depend_on_the_batch_and_graphs_do_not_change_between_runs() {
         }
     }
     // A row finds itself, with the score that exact search gives.
-    let exact = first.exact(&rows[..24 * 100], 3, 0..1_000).unwrap();
+    let exact = first.exact(&rows[..24 * 100], 3, 0..1_000, None).unwrap();
     let mut found = 0;
     for at in 0..100 {
         let ours = whole.of(at);
@@ -372,19 +373,19 @@ fn what_cannot_be_answered_is_an_error() {
         ef: 10,
         k: 10,
     };
-    assert_eq!(engine.walk(&rows[..3], &walk).unwrap().width(), 0);
+    assert_eq!(engine.walk(&rows[..3], &walk, None).unwrap().width(), 0);
     link(&mut engine, &[0; 50], SELECTION);
-    engine.walk(&rows[..3], &walk).unwrap();
+    engine.walk(&rows[..3], &walk, None).unwrap();
     let beyond = Walk {
         entry: Entry { slot: 50, level: 0 },
         ..walk
     };
     assert_eq!(
-        engine.walk(&rows[..3], &beyond).unwrap_err(),
+        engine.walk(&rows[..3], &beyond, None).unwrap_err(),
         VectorizerError::SearchFailed
     );
     engine
-        .walk(&rows[..3], &Walk { ef: 1025, ..walk })
+        .walk(&rows[..3], &Walk { ef: 1025, ..walk }, None)
         .unwrap_err();
     let again = LinkBatch {
         first: 0,
@@ -409,6 +410,7 @@ fn what_cannot_be_answered_is_an_error() {
                 k: 100,
                 ..walk
             },
+            None,
         )
         .unwrap();
     assert_eq!((hits.width(), hits.queries()), (50, 2));
@@ -420,7 +422,7 @@ fn what_cannot_be_answered_is_an_error() {
             })
     );
     assert!(hits.of(0).iter().all(|n| n.slot != NO_SLOT));
-    assert!(engine.walk(&[], &walk).unwrap().queries() == 0);
+    assert!(engine.walk(&[], &walk, None).unwrap().queries() == 0);
 }
 
 #[test]
@@ -442,7 +444,7 @@ fn the_work_of_walks_and_builds_is_counted() {
         ef: 16,
         k: 1,
     };
-    engine.walk(&rows[..8 * 100], &walk).unwrap();
+    engine.walk(&rows[..8 * 100], &walk, None).unwrap();
     let searched = engine.counters();
     assert!(searched.hops >= built.hops + 100 * 16, "{searched:?}");
     assert!(searched.distances > built.distances && searched.bytes > built.bytes);

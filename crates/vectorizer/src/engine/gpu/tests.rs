@@ -85,7 +85,7 @@ const SCORINGS: [Scoring; 2] = [Scoring::SquaredEuclidean, Scoring::NegativeDot]
 
 fn check_integers(engine: &GpuEngine, rows: &[f32], queries: &[f32], k: usize, slots: Range<u32>) {
     let dimension = engine.layout.dimension;
-    let hits = engine.exact(queries, k, slots.clone()).unwrap();
+    let hits = engine.exact(queries, k, slots.clone(), None).unwrap();
     for (index, query) in queries.chunks_exact(dimension).enumerate() {
         let expected = naive(engine.layout, rows, query, k, slots.clone());
         let found: Vec<(f64, u32)> = hits
@@ -175,11 +175,11 @@ fn a_device_with_less_gives_the_same() {
             let slots = 0..rows as u32;
             let answers = |engine: &GpuEngine| {
                 [
-                    engine.exact(&queries, 10, slots.clone()).unwrap(),
+                    engine.exact(&queries, 10, slots.clone(), None).unwrap(),
                     engine
-                        .exact(&queries[..dimension], 10, slots.clone())
+                        .exact(&queries[..dimension], 10, slots.clone(), None)
                         .unwrap(),
-                    engine.exact(&queries, 290, slots.clone()).unwrap(),
+                    engine.exact(&queries, 290, slots.clone(), None).unwrap(),
                 ]
             };
             let with_all = answers(&engine);
@@ -194,11 +194,11 @@ fn a_device_with_less_gives_the_same() {
 fn nothing_asked_or_nothing_there_is_an_empty_answer() {
     let layout = layout(4, Scoring::NegativeDot);
     let empty = engine(layout, &[]);
-    assert_eq!(empty.exact(&[1.0; 4], 3, 0..0).unwrap().width(), 0);
+    assert_eq!(empty.exact(&[1.0; 4], 3, 0..0, None).unwrap().width(), 0);
     let one = engine(layout, &[1.0; 4]);
-    assert_eq!(one.exact(&[1.0; 4], 0, 0..1).unwrap().width(), 0);
-    assert_eq!(one.exact(&[], 3, 0..1).unwrap().queries(), 0);
-    assert_eq!(one.exact(&[1.0; 4], 3, 1..1).unwrap().width(), 0);
+    assert_eq!(one.exact(&[1.0; 4], 0, 0..1, None).unwrap().width(), 0);
+    assert_eq!(one.exact(&[], 3, 0..1, None).unwrap().queries(), 0);
+    assert_eq!(one.exact(&[1.0; 4], 3, 1..1, None).unwrap().width(), 0);
 }
 
 #[test]
@@ -335,11 +335,11 @@ fn reals_are_close_to_the_oracle_and_a_score_has_one_value() {
         let data = numbers.reals(rows * dimension);
         let queries = numbers.reals(20 * dimension);
         let engine = engine(layout, &data);
-        let tiles = engine.exact(&queries, k, 0..rows as u32).unwrap();
-        let long = engine.exact(&queries, 300, 0..rows as u32).unwrap();
+        let tiles = engine.exact(&queries, k, 0..rows as u32, None).unwrap();
+        let long = engine.exact(&queries, 300, 0..rows as u32, None).unwrap();
         for (index, query) in queries.chunks_exact(dimension).enumerate() {
             let expected = naive(layout, &data, query, k, 0..rows as u32);
-            let scan = engine.exact(query, k, 0..rows as u32).unwrap();
+            let scan = engine.exact(query, k, 0..rows as u32, None).unwrap();
             assert_eq!(scan.of(0), tiles.of(index), "tiles and teams");
             assert_eq!(scan.of(0), &long.of(index)[..k], "teams and long answers");
             for (hit, (score, _)) in scan.of(0).iter().zip(&expected) {
@@ -360,10 +360,10 @@ fn an_answer_does_not_depend_on_the_batch() {
     let data = numbers.reals(rows * dimension);
     let queries = numbers.reals(1_000 * dimension);
     let engine = engine(layout, &data);
-    let all = engine.exact(&queries, 10, 0..rows as u32).unwrap();
+    let all = engine.exact(&queries, 10, 0..rows as u32, None).unwrap();
     for size in [1, 7, 64] {
         for (batch, queries) in queries.chunks(size * dimension).enumerate().take(9) {
-            let hits = engine.exact(queries, 10, 0..rows as u32).unwrap();
+            let hits = engine.exact(queries, 10, 0..rows as u32, None).unwrap();
             for index in 0..hits.queries() {
                 assert_eq!(
                     hits.of(index),
@@ -402,7 +402,7 @@ fn data_over_the_binding_limit() {
         .iter()
         .flat_map(|asked| std::iter::repeat_n(*asked, dimension))
         .collect();
-    let hits = engine.exact(&queries, 10, 0..rows as u32).unwrap();
+    let hits = engine.exact(&queries, 10, 0..rows as u32, None).unwrap();
     for (index, asked) in asked.iter().enumerate() {
         let mut expected: Vec<Neighbor> = (0..rows)
             .map(|row| Neighbor {
@@ -447,10 +447,10 @@ fn after_the_first_search_nothing_is_allocated() {
     let staged = engine.stage_rows(&vec![1.0; 32 * 500]).unwrap();
     engine.commit_rows(staged);
     let pool = crate::gpu::metal_buffer_pool::MetalBufferPool::new(device);
-    engine.exact(&[1.0; 32], 10, 0..500).unwrap();
+    engine.exact(&[1.0; 32], 10, 0..500, None).unwrap();
     let before = pool.get_memory_stats();
     for _ in 0..100 {
-        engine.exact(&[1.0; 32], 10, 0..500).unwrap();
+        engine.exact(&[1.0; 32], 10, 0..500, None).unwrap();
     }
     let after = pool.get_memory_stats();
     assert_eq!(after.misses, before.misses);

@@ -9,10 +9,11 @@
 //! rows and queries in eight bits a component, four times as fast. [`bound`] says why neither loses a neighbour.
 
 use super::Job;
+use super::blocks::Block;
 use crate::engine::cpu::distance::{BLOCK, Score, Simd, Task};
 use crate::engine::cpu::nearest::Nearest;
 use crate::engine::cpu::rows::Run;
-use crate::engine::{Neighbor, Scoring, slot};
+use crate::engine::{Neighbor, Scoring};
 use bound::{Error, Measured};
 use bytes::Coded;
 use floats::Floats;
@@ -85,20 +86,21 @@ fn search<S: Score, const QUERIES: usize, const BLOCKS: usize>(score: S, tiles: 
         .bytes()
         .and_then(|bytes| Coded::<S, _, QUERIES, BLOCKS>::new(score, bytes, scoring, &asked));
     let mut floats: Option<Floats<S, QUERIES, BLOCKS>> = None;
-    let (mut next, end) = (job.slots.start, job.slots.end);
+    let (mut next, mut gathered) = (0, Vec::new());
     let k = job.nearest.first().map_or(0, Nearest::k);
     let (mut seen, mut again) = (0, 0);
     loop {
         let most = block(if coded.is_some() { 1 } else { size_of::<f32>() });
-        let Some(run) = rows.runs(next..end, most).next() else {
+        let Some(block) = job.slots.block(rows, next, most, &mut gathered) else {
             break;
         };
-        next = slot(run.first + run.count);
+        let run = block.rows;
+        next += run.count;
         if let Some(way) = &mut coded
             && way.pack(run, rows.stride())
         {
             again +=
-                pass::<S, QUERIES, BLOCKS>(score, way, &asked, run, rows.stride(), job.nearest);
+                pass::<S, QUERIES, BLOCKS>(score, way, &asked, block, rows.stride(), job.nearest);
             seen += run.count * asked.measured.len();
             // Of rows in random order, k (1 + ln(n / k)) are among the nearest so far when they come.
             if again > seen / WASTE + asked.measured.len() * (8 * k + 64) {
@@ -110,7 +112,7 @@ fn search<S: Score, const QUERIES: usize, const BLOCKS: usize>(score: S, tiles: 
                 none => none.insert(Floats::new(score, scoring, &asked)),
             };
             way.pack(run, rows.stride());
-            pass::<S, QUERIES, BLOCKS>(score, way, &asked, run, rows.stride(), job.nearest);
+            pass::<S, QUERIES, BLOCKS>(score, way, &asked, block, rows.stride(), job.nearest);
         }
     }
 }
@@ -121,10 +123,11 @@ fn pass<S: Score, const QUERIES: usize, const BLOCKS: usize>(
     score: S,
     way: &impl Way<QUERIES>,
     asked: &Asked<'_>,
-    run: Run<'_>,
+    block: Block<'_>,
     stride: usize,
     nearest: &mut [Nearest],
 ) -> usize {
+    let run = block.rows;
     let mut again = 0;
     for (group, nearest) in nearest.chunks_mut(QUERIES).enumerate() {
         let first_query = group * QUERIES;
@@ -150,7 +153,7 @@ fn pass<S: Score, const QUERIES: usize, const BLOCKS: usize>(
                     let row = &run.rows[place * stride..][..asked.dimension];
                     nearest.push(Neighbor {
                         score: score.one(query, row),
-                        slot: slot(run.first + place),
+                        slot: block.slot(place),
                     });
                 }
                 limits[at] = limit(way, asked, first_query + at, nearest);
@@ -178,8 +181,9 @@ fn asked<'a, S: Score>(score: S, scoring: Scoring, job: &Job<'a>) -> Asked<'a> {
     let mut longest = 0.0f32;
     if scoring == Scoring::NegativeDot {
         let step = (job.slots.len() / 64).max(1);
-        for slot in job.slots.clone().step_by(step) {
-            longest = longest.max(score.squared_length(job.rows.row(slot)));
+        for place in (0..job.slots.len()).step_by(step) {
+            let row = job.rows.row(job.slots.at(place));
+            longest = longest.max(score.squared_length(row));
         }
     }
     let length = f64::from(longest).sqrt();

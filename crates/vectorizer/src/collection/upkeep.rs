@@ -1,0 +1,178 @@
+//! What goes on between changes: linking the tail, taking the dead out, building anew.
+
+use std::ops::ControlFlow;
+
+use parking_lot::MutexGuard;
+
+use super::{Collection, State, Writer};
+use crate::error::{Result, VectorizerError};
+use crate::hnsw::{HnswGraph, Progress};
+
+/// Rows that are not linked yet are compared one by one in every search. Past this many they are linked: the first time,
+/// and later, when a scan of the tail would cost about as much as a walk through the graph.
+const FIRST_TAIL: usize = 4096;
+const LATER_TAIL: usize = 1024;
+/// Reading everything for reachability is worth it each time this share (one in) of the linked is new.
+const MEND_SHARE: usize = 16;
+/// Past this share (one in) of dead slots, and this many, the living move together.
+const DEAD_SHARE: usize = 4;
+const DEAD_LEAST: usize = 1024;
+/// How many numbers move in one step.
+const MOVE_VALUES: usize = 1 << 20;
+
+impl Collection {
+    /// Does what is due after a change. The change is made and seen whatever happens now: a tail that could not be linked stays one,
+    /// and the dead that could not be taken out stay where they are.
+    pub(super) fn tidy_or_warn(&self) {
+        if let Err(error) = self.tidy() {
+            tracing::warn!(%error, "searches are right and slower than they could be: the graph could not be brought up to date");
+        }
+    }
+
+    /// Links a tail that is long enough and moves the living together where many are dead.
+    fn tidy(&self) -> Result<()> {
+        let state = self.state.read();
+        let (dead, slots) = (state.ids.dead(), state.graph.len());
+        let least = if state.graph.linked() == 0 {
+            FIRST_TAIL
+        } else {
+            LATER_TAIL
+        };
+        let tail_is_long = slots - state.graph.linked() >= least;
+        drop(state);
+        if dead >= DEAD_LEAST && dead >= slots / DEAD_SHARE {
+            self.move_together()
+        } else if tail_is_long {
+            self.link(false, &mut |_| ControlFlow::Continue(()))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Links everything that is not linked yet and makes sure that every slot can be reached. Searches go on meanwhile.
+    ///
+    /// # Errors
+    /// No room, or the device failed; what was linked stays linked, the rest stays a tail.
+    pub fn optimize(&self) -> Result<()> {
+        self.optimize_with(|_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `progress` is told after each batch and can stop it.
+    ///
+    /// # Errors
+    /// As [`Collection::optimize`], and [`VectorizerError::Cancelled`].
+    pub fn optimize_with(
+        &self,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.link(true, &mut progress)
+    }
+
+    /// Builds the graph anew from the vectors alone: the way out of [`VectorizerError::SearchFailed`]. Searches go on meanwhile,
+    /// exactly, and so slower.
+    ///
+    /// # Errors
+    /// No room, or the device failed; what was linked by then stays linked, the rest is compared one by one.
+    pub fn rebuild_hnsw_graph(&self) -> Result<()> {
+        self.rebuild_hnsw_graph_with(|_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `progress` is told after each batch and can stop it.
+    ///
+    /// # Errors
+    /// As [`Collection::rebuild_hnsw_graph`], and [`VectorizerError::Cancelled`].
+    pub fn rebuild_hnsw_graph_with(
+        &self,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let writer = self.writer.lock();
+        self.state.write().graph.clear()?;
+        drop(writer);
+        self.link(true, &mut progress)
+    }
+
+    /// Links the tail. The writers' lock is taken batch by batch, so that others can add in between.
+    fn link(
+        &self,
+        whole: bool,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        loop {
+            let mut writer = self.writer.lock();
+            let (staged, waiting) = {
+                let state = self.state.read();
+                (
+                    state.graph.stage_batch()?,
+                    state.graph.len() - state.graph.linked(),
+                )
+            };
+            let Some(batch) = staged else {
+                return if whole {
+                    self.mend(&mut writer)
+                } else {
+                    Ok(())
+                };
+            };
+            let mut state = self.state.write();
+            let before = state.graph.linked();
+            state.graph.commit_batch(batch)?;
+            let now = state.graph.progress();
+            drop(state);
+            writer.unmended += now.linked - before;
+            if now.linked - before == waiting && writer.unmended * MEND_SHARE >= now.linked {
+                self.mend(&mut writer)?;
+            }
+            MutexGuard::unlock_fair(writer);
+            if progress(now).is_break() {
+                return Err(VectorizerError::Cancelled);
+            }
+        }
+    }
+
+    /// Attaches slots that cannot be reached. The guard says that nobody else writes.
+    fn mend(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        loop {
+            let attachments = self.state.read().graph.stage_mend()?;
+            if attachments.is_empty() {
+                writer.unmended = 0;
+                return Ok(());
+            }
+            self.state.write().graph.commit_mend(&attachments)?;
+        }
+    }
+
+    /// Moves the living to a new graph without the dead, linked as far as the old one was; readers change over when it is done.
+    fn move_together(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let state = self.state.read();
+        let mut moved = State::empty(HnswGraph::new(
+            &self.context,
+            self.dimension,
+            self.metric,
+            self.options,
+        )?);
+        let mut rows = Vec::new();
+        for (slot, id) in state.ids.iter() {
+            let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
+            rows.extend(state.graph.get(slot)?.ok_or_else(unknown)?);
+            if let Some(payload) = state.payloads.get(&slot) {
+                moved
+                    .payloads
+                    .insert(crate::engine::slot(moved.ids.len()), payload.clone());
+            }
+            moved.ids.push(id);
+            if rows.len() >= MOVE_VALUES {
+                moved.graph.append(&rows)?;
+                rows.clear();
+            }
+        }
+        moved.graph.append(&rows)?;
+        if state.graph.linked() > 0 {
+            moved.graph.build(|_| ControlFlow::Continue(()))?;
+        }
+        drop(state);
+        *self.state.write() = moved;
+        writer.unmended = 0;
+        Ok(())
+    }
+}
