@@ -9,9 +9,12 @@
 //! - `upkeep`: linking the tail, taking the dead out, building anew.
 //! - `journal`: changes told to whoever keeps them.
 //! - `search`: queries in, results out.
+//! - `payloads`: payloads by slot, and the indexed fields of them.
+//! - `select`: from a filter to the slots that pass, by index or by scan.
+//! - `filtered`: counting, going through in order, deleting by filter.
+//! - `places`: the order of insertion, which stays while slots are numbered anew.
 //! - `coalesce`: single queries of many threads, together to the device.
 
-use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::config::{CollectionOptions, HnswConfig};
@@ -23,15 +26,25 @@ use crate::models::{DistanceMetric, Payload, Vector};
 
 mod coalesce;
 mod delete;
+mod filtered;
 mod ids;
 pub(crate) mod journal;
+mod payloads;
+mod places;
 mod search;
+mod select;
 mod upkeep;
 mod write;
 
+pub use filtered::{Cursor, FilterStats, Item, Page, Vectors};
+pub use select::{Explanation, Means, Step};
+
 use coalesce::Coalescer;
+use filtered::Selections;
 use ids::Ids;
 use journal::{Change, Journal};
+use payloads::Payloads;
+use places::Places;
 
 /// Vectors by id on one device, with the graph over them.
 ///
@@ -64,6 +77,7 @@ pub struct Collection {
     coalescer: Coalescer,
     /// Told of every change before it is made.
     journal: Option<Box<dyn Journal>>,
+    selections: Selections,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +90,10 @@ struct Writer {
 struct State {
     graph: HnswGraph,
     ids: Ids,
-    payloads: HashMap<u32, Payload>,
+    payloads: Payloads,
+    places: Places,
+    /// Grows with every change of what filters look at.
+    version: u64,
 }
 
 impl State {
@@ -84,12 +101,22 @@ impl State {
         Self {
             graph,
             ids: Ids::default(),
-            payloads: HashMap::new(),
+            payloads: Payloads::default(),
+            places: Places::default(),
+            version: 0,
         }
+    }
+
+    /// What hangs on slots follows them to their new numbers; [`NO_SLOT`](crate::engine::NO_SLOT) is for those that are gone. The order stays.
+    fn renumber(&mut self, numbers: &[u32]) {
+        self.version += 1;
+        self.payloads.renumber(numbers);
+        self.places.renumber(numbers);
     }
 
     /// Gives the next slot to this id; what was under it is dead.
     fn push(&mut self, id: &str) {
+        self.version += 1;
         if let Some(old) = self.ids.push(id) {
             self.set_payload(old, None);
         }
@@ -102,10 +129,11 @@ impl State {
     }
 
     fn set_payload(&mut self, slot: u32, payload: Option<Payload>) {
+        self.version += 1;
         match payload {
             Some(payload) => self.payloads.insert(slot, payload),
-            None => self.payloads.remove(&slot),
-        };
+            None => self.payloads.remove(slot),
+        }
     }
 }
 
@@ -124,6 +152,10 @@ pub struct CollectionStats {
     pub dimension: usize,
     /// How nearness is measured.
     pub metric: DistanceMetric,
+    /// The keys of payloads that are indexed.
+    pub payload_indexes: Vec<String>,
+    /// What filters have cost.
+    pub filters: FilterStats,
     /// The graph, the paths that answered, and the work done.
     pub graph: GraphStats,
     /// Bytes taken on the device for rows, by all its collections.
@@ -179,6 +211,7 @@ impl Collection {
             state: RwLock::new(State::empty(graph)),
             coalescer: Coalescer::default(),
             journal: None,
+            selections: Selections::default(),
         })
     }
 
@@ -269,6 +302,8 @@ impl Collection {
             dead_slots: state.ids.dead(),
             dimension: self.dimension,
             metric: self.metric,
+            payload_indexes: state.payloads.indexed().map(str::to_owned).collect(),
+            filters: self.selections.stats(),
             graph: state.graph.stats(),
             row_bytes: ledger.account(Label::Rows).taken,
             graph_bytes: ledger.account(Label::Graph).taken,

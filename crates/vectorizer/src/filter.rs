@@ -84,9 +84,9 @@ mod plan;
 mod time;
 
 pub use number::Number;
-use path::Path;
-pub(crate) use plan::Plan;
-use time::Time;
+pub(crate) use path::Path;
+pub(crate) use plan::{Field, Interval, Node, Plan, Seen, Test};
+pub(crate) use time::Time;
 
 /// How deep filters may stand in filters.
 pub const MAX_FILTER_DEPTH: usize = 32;

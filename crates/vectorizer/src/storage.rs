@@ -155,6 +155,18 @@ impl VectorStorage {
         Ok(Some(row))
     }
 
+    /// The vectors in `slots`, all of which are there, end to end and bit for bit as they were added.
+    pub(crate) fn read(&self, slots: Range<u32>) -> Result<Vec<f32>> {
+        let mut rows = vec![0.0; slots.len() * self.dimension()];
+        self.engine.read_rows(slots.clone(), &mut rows)?;
+        if let Some(originals) = &self.originals {
+            for (slot, row) in slots.zip(rows.chunks_exact_mut(self.dimension())) {
+                originals.restore(slot, row);
+            }
+        }
+        Ok(rows)
+    }
+
     /// The `min(k, len)` nearest vectors for each query (queries laid end to end), nearest first, ties by slot.
     /// Every vector is compared.
     ///

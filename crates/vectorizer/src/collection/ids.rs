@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::engine::{SlotSet, slot};
+use crate::engine::{NO_SLOT, SlotSet, slot};
 
 /// Ids by slot and slots by id. A slot without an id is dead: its vector was deleted or replaced.
 #[derive(Debug, Default)]
@@ -82,6 +82,11 @@ impl Ids {
         if let Ok(taken) = self.table.find_entry(hash, |other| *other == slot) {
             taken.remove();
         }
+    }
+
+    /// The slots of the living from `first` on.
+    pub(super) fn alive_from(&self, first: u32) -> impl Iterator<Item = u32> {
+        self.alive.iter_in(first..NO_SLOT)
     }
 
     /// The slots of the living; `None` where all are alive.

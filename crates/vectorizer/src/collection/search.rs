@@ -4,7 +4,6 @@ use super::{Collection, State};
 use crate::config::SearchOptions;
 use crate::engine::{Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
-use crate::filter::Plan;
 use crate::models::SearchResult;
 
 /// Queries answered under one hold of the readers' lock: a writer waits for this many at most.
@@ -110,7 +109,12 @@ impl Collection {
         let mut results = Vec::with_capacity(queries.len() / self.dimension);
         for queries in queries.chunks(block * self.dimension) {
             let state = self.state.read();
-            results.extend(answer_block(&state, queries, k, options)?);
+            let chosen = match &options.filter {
+                Some(filter) => Some(self.selections.of(&state, filter)?),
+                None => None,
+            };
+            let chosen = chosen.as_ref().map(|selection| selection.set());
+            results.extend(answer_block(&state, queries, k, options, chosen)?);
         }
         Ok(results)
     }
@@ -122,13 +126,12 @@ fn answer_block(
     queries: &[f32],
     k: usize,
     options: &SearchOptions,
+    chosen: Option<&SlotSet>,
 ) -> Result<Vec<Vec<SearchResult>>> {
     if k == 0 {
         return Err(VectorizerError::InvalidK);
     }
-    let plan = options.filter.as_ref().map(Plan::new).transpose()?;
-    let filtered = plan.map(|plan| allowed(state, &plan));
-    let allowed = filtered.as_ref().or(state.ids.alive());
+    let allowed = chosen.or(state.ids.alive());
     let path_alone = SearchOptions {
         path: options.path,
         ef: options.ef,
@@ -143,18 +146,6 @@ fn answer_block(
         .iter()
         .map(|hits| outward(state, hits, options))
         .collect())
-}
-
-/// The slots of the living that the filter allows.
-fn allowed(state: &State, plan: &Plan) -> SlotSet {
-    let payload = |slot| state.payloads.get(&slot).map(|payload| &payload.0);
-    let holds = |(slot, id): &(u32, &str)| plan.holds(id, payload(*slot));
-    state
-        .ids
-        .iter()
-        .filter(holds)
-        .map(|(slot, _)| slot)
-        .collect()
 }
 
 /// Hits as callers see them: past the offset, down to the least similarity.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use parking_lot::MutexGuard;
 
 use super::{Collection, State, Writer};
+use crate::engine::NO_SLOT;
 use crate::error::{Result, VectorizerError};
 use crate::hnsw::{HnswGraph, Progress};
 
@@ -152,14 +153,11 @@ impl Collection {
             self.options,
         )?);
         let mut rows = Vec::new();
+        let mut numbers = vec![NO_SLOT; state.graph.len()];
         for (slot, id) in state.ids.iter() {
             let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
             rows.extend(state.graph.get(slot)?.ok_or_else(unknown)?);
-            if let Some(payload) = state.payloads.get(&slot) {
-                moved
-                    .payloads
-                    .insert(crate::engine::slot(moved.ids.len()), payload.clone());
-            }
+            numbers[slot as usize] = crate::engine::slot(moved.ids.len());
             moved.ids.push(id);
             if rows.len() >= MOVE_VALUES {
                 moved.graph.append(&rows)?;
@@ -171,7 +169,9 @@ impl Collection {
             moved.graph.build(|_| ControlFlow::Continue(()))?;
         }
         drop(state);
-        *self.state.write() = moved;
+        let mut state = self.state.write();
+        (state.graph, state.ids) = (moved.graph, moved.ids);
+        state.renumber(&numbers);
         writer.unmended = 0;
         Ok(())
     }

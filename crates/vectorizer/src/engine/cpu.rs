@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, SlotSet, Staged, Walk, check_shape, slot,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, SlotSet, Staged,
+    Walk, check_shape, slot,
 };
 use crate::error::Result;
 use crate::gpu::memory::Ledger;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, SlotSet, Staged, Walk, check_shape,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, SlotSet, Staged, Walk,
+    check_shape,
 };
 use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};

@@ -14,9 +14,9 @@ use crate::error::{Result, VectorizerError};
 /// A filter, ready to be held against vectors.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    must: Vec<Node>,
-    should: Vec<Node>,
-    must_not: Vec<Node>,
+    pub(crate) must: Vec<Node>,
+    pub(crate) should: Vec<Node>,
+    pub(crate) must_not: Vec<Node>,
 }
 
 /// A condition, ready.
@@ -25,15 +25,16 @@ pub(crate) enum Node {
     Field(Field),
     HasId(HashSet<String>),
     Predicate(IdPredicate),
-    Nested { path: Path, plan: Plan },
+    Nested { key: String, path: Path, plan: Plan },
     Filter(Plan),
 }
 
 /// A test of the values at a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
+    pub(crate) key: String,
     path: Path,
-    test: Test,
+    pub(crate) test: Test,
 }
 
 /// What is asked of the values at a key.
@@ -52,7 +53,7 @@ pub(crate) enum Test {
 pub(crate) type Interval<T> = (ops::Bound<T>, ops::Bound<T>);
 
 /// What a value at a key is to a condition.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Seen {
     Null,
     Scalar(Scalar),
@@ -89,6 +90,18 @@ fn is_nothing(end: &Value) -> bool {
     }
 }
 
+impl Path {
+    /// All values here, for an index, and whether there is anything but nulls and empty arrays.
+    pub(crate) fn values(&self, payload: &Value) -> (Vec<Seen>, bool) {
+        let mut seen = Vec::new();
+        any_value(self, payload, &mut |value| {
+            seen.push(Seen::from(value));
+            false
+        });
+        (seen, self.any(payload, &mut |end| !is_nothing(end)))
+    }
+}
+
 impl Plan {
     /// Understands a filter.
     ///
@@ -108,6 +121,18 @@ impl Plan {
             && (self.should.is_empty() || self.should.iter().any(|node| node.holds(id, payload)))
             && !self.must_not.iter().any(|node| node.holds(id, payload))
     }
+
+    /// Whether a function of the caller's has a say, so that the answer may change while the vectors do not.
+    pub(crate) fn has_predicate(&self) -> bool {
+        [&self.must, &self.should, &self.must_not]
+            .into_iter()
+            .flatten()
+            .any(|node| match node {
+                Node::Predicate(_) => true,
+                Node::Filter(plan) | Node::Nested { plan, .. } => plan.has_predicate(),
+                Node::Field(_) | Node::HasId(_) => false,
+            })
+    }
 }
 
 impl Node {
@@ -118,7 +143,7 @@ impl Node {
             Self::HasId(ids) => ids.contains(id),
             Self::Predicate(predicate) => predicate.holds(id),
             Self::Filter(plan) => plan.holds(id, payload),
-            Self::Nested { path, plan } => payload.is_some_and(|payload| {
+            Self::Nested { path, plan, .. } => payload.is_some_and(|payload| {
                 any_value(path, payload, &mut |element| plan.holds(id, Some(element)))
             }),
         }
@@ -235,6 +260,7 @@ impl Reader {
             Condition::Predicate(predicate) => Node::Predicate(predicate.clone()),
             Condition::Filter(filter) => Node::Filter(self.plan(filter, at)?),
             Condition::Nested { key, filter } => Node::Nested {
+                key: key.clone(),
                 path: Path::parse(key, || format!("{at}.nested.key"))?,
                 plan: Self {
                     nested: true,
@@ -248,6 +274,7 @@ impl Reader {
 
 fn field(key: &str, test: Test, at: &str) -> Result<Node> {
     Ok(Node::Field(Field {
+        key: key.to_owned(),
         path: Path::parse(key, || at.to_owned())?,
         test,
     }))

@@ -159,7 +159,8 @@ mod tests {
             let good = graph.topology().unwrap();
             let top = good.links.len() - 1;
             let low = good.levels.iter().position(|level| *level == 0).unwrap();
-            let harm: [(&str, &dyn Fn(&mut Topology)); 14] = [
+            type Harm<'a> = (&'a str, &'a dyn Fn(&mut Topology));
+            let harm: [Harm<'_>; 14] = [
                 ("more slots than vectors", &|t| t.levels.push(0)),
                 ("a level beyond all", &|t| t.levels[3] = 31),
                 ("no entry", &|t| t.entry = None),

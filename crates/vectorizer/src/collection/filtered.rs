@@ -1,0 +1,349 @@
+//! What a filter is for beside searching: counting, going through in order, deleting; and the indexes that make it quick.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::select::{Explanation, Means, Selection, select};
+use super::{Collection, State};
+use crate::error::{Result, VectorizerError};
+use crate::filter::{Filter, Plan};
+use crate::models::{Payload, Vector};
+
+/// Answers that are remembered: people ask for the same tenant or language again and again.
+const REMEMBERED: usize = 8;
+/// Bytes of vectors that an iterator reads ahead.
+const READ_AHEAD: usize = 4 << 20;
+
+/// What filters have cost so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct FilterStats {
+    /// Filters held against the collection.
+    pub evaluated: u64,
+    /// Filters whose answer was still known, since nothing had changed.
+    pub reused: u64,
+    /// Conditions answered by an index.
+    pub by_index: u64,
+    /// Conditions answered by looking up ids.
+    pub by_ids: u64,
+    /// Conditions answered by looking at payloads one by one.
+    pub by_scan: u64,
+    /// Vectors looked at for these.
+    pub scanned: u64,
+}
+
+/// A place in the order of insertion, to go on from.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Cursor(u64);
+
+/// A part of a collection, in the order of insertion.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// A vector without its components.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Item {
+    /// Its id.
+    pub id: String,
+    /// Its payload, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+}
+
+/// The latest answers to filters, and what they all cost.
+#[derive(Debug, Default)]
+pub(super) struct Selections {
+    latest: Mutex<Vec<Known>>,
+    evaluated: AtomicU64,
+    reused: AtomicU64,
+    by_index: AtomicU64,
+    by_ids: AtomicU64,
+    by_scan: AtomicU64,
+    scanned: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Known {
+    filter: Filter,
+    /// The state's version for which it was found.
+    version: u64,
+    selection: Arc<Selection>,
+}
+
+impl Selections {
+    /// What passes in this state.
+    pub(super) fn of(&self, state: &State, filter: &Filter) -> Result<Arc<Selection>> {
+        let known = {
+            let mut latest = self.latest.lock();
+            latest.retain(|known| known.version == state.version);
+            let known = latest.iter().find(|known| known.filter == *filter);
+            known.map(|known| Arc::clone(&known.selection))
+        };
+        if let Some(known) = known {
+            self.reused.fetch_add(1, Ordering::Relaxed);
+            return Ok(known);
+        }
+        let plan = Plan::new(filter)?;
+        let selection = Arc::new(select(state, &plan));
+        self.evaluated.fetch_add(1, Ordering::Relaxed);
+        for step in &selection.explanation.steps {
+            let counter = match step.means {
+                Means::Index => &self.by_index,
+                Means::Ids => &self.by_ids,
+                Means::Scan => {
+                    self.scanned.fetch_add(step.among, Ordering::Relaxed);
+                    &self.by_scan
+                }
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        // What a function of the caller's says may change while nothing here does.
+        if !plan.has_predicate() {
+            let mut latest = self.latest.lock();
+            if latest.len() >= REMEMBERED {
+                latest.remove(0);
+            }
+            latest.push(Known {
+                filter: filter.clone(),
+                version: state.version,
+                selection: Arc::clone(&selection),
+            });
+        }
+        Ok(selection)
+    }
+
+    pub(super) fn stats(&self) -> FilterStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        FilterStats {
+            evaluated: read(&self.evaluated),
+            reused: read(&self.reused),
+            by_index: read(&self.by_index),
+            by_ids: read(&self.by_ids),
+            by_scan: read(&self.by_scan),
+            scanned: read(&self.scanned),
+        }
+    }
+}
+
+impl Collection {
+    /// Indexes the values at `key` (a [path](crate::filter#paths)): conditions on exactly this key are then answered without looking at payloads. The
+    /// index follows every change. Doing it again does nothing. Searches go on meanwhile.
+    ///
+    /// Cost: one pass over the payloads; memory for each value and, in bitmaps, for each vector that has it. An index on a part of an array
+    /// (`a[].b`) serves that key and no other.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidFilter`] for a key that is none.
+    pub fn create_payload_index(&self, key: &str) -> Result<()> {
+        // Nobody writes between what is staged and what is shown.
+        let _writer = self.writer.lock();
+        let staged = {
+            let state = self.state.read();
+            if state.payloads.index(key).is_some() {
+                return Ok(());
+            }
+            state.payloads.stage_index(key)?
+        };
+        self.state.write().payloads.commit_index(key, staged);
+        Ok(())
+    }
+
+    /// Forgets the index of `key`; whether there was one. Filters mean the same without it.
+    pub fn drop_payload_index(&self, key: &str) -> bool {
+        let _writer = self.writer.lock();
+        self.state.write().payloads.drop_index(key)
+    }
+
+    /// The keys that are indexed, in alphabetical order.
+    #[must_use]
+    pub fn payload_indexes(&self) -> Vec<String> {
+        let state = self.state.read();
+        state.payloads.indexed().map(str::to_owned).collect()
+    }
+
+    /// Holds a filter against the collection and says, condition by condition, whether an index answered or every payload was looked at.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidFilter`].
+    pub fn explain(&self, filter: &Filter) -> Result<Explanation> {
+        let plan = Plan::new(filter)?;
+        Ok(select(&self.state.read(), &plan).explanation)
+    }
+
+    /// How many vectors pass.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidFilter`].
+    pub fn count(&self, filter: &Filter) -> Result<usize> {
+        let state = self.state.read();
+        let passed = self.selections.of(&state, filter)?.slots.len();
+        Ok(usize::try_from(passed).unwrap_or(usize::MAX))
+    }
+
+    /// Deletes all that pass, in one step, and says how many they were.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidFilter`], or those of whoever keeps the changes; nothing is deleted then.
+    pub fn delete_by(&self, filter: &Filter) -> Result<usize> {
+        let plan = Plan::new(filter)?;
+        self.delete_chosen(|state| Ok(select(state, &plan).slots.iter().collect()))
+    }
+
+    /// Up to `limit` ids and payloads of those that pass (of all without a filter), in the order of insertion, beginning after `after`.
+    ///
+    /// What is there from the first page to the last and not replaced meanwhile comes exactly once. What is deleted meanwhile
+    /// comes or does not; what is added meanwhile comes at the end, and so does what is replaced, as the new vector that it is: an old one may have come
+    /// before. A cursor is good for the life of this collection in memory, whatever happens to the vector that it was taken at.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidFilter`], or [`VectorizerError::InvalidConfig`] for a limit of 0.
+    pub fn scroll(
+        &self,
+        filter: Option<&Filter>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Item>> {
+        let state = self.state.read();
+        let (slots, next) = self.turn(&state, filter, after, limit)?;
+        let items = slots.into_iter().filter_map(|slot| {
+            Some(Item {
+                id: state.ids.id(slot)?.to_owned(),
+                payload: state.payloads.get(&slot).cloned(),
+            })
+        });
+        Ok(Page {
+            items: items.collect(),
+            next,
+        })
+    }
+
+    /// The same with the vectors themselves, bit for bit as they were put in.
+    ///
+    /// # Errors
+    /// As [`Collection::scroll`], or the device failed.
+    pub fn scroll_vectors(
+        &self,
+        filter: Option<&Filter>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Vector>> {
+        let state = self.state.read();
+        let (slots, next) = self.turn(&state, filter, after, limit)?;
+        let mut items = Vec::with_capacity(slots.len());
+        // Neighbours in memory are read in one go.
+        for run in slots.chunk_by(|a, b| a + 1 == *b) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            let rows = state.graph.storage().read(*first..last + 1)?;
+            for (slot, row) in run.iter().zip(rows.chunks_exact(self.dimension)) {
+                if let Some(id) = state.ids.id(*slot) {
+                    items.push(Vector {
+                        id: id.to_owned(),
+                        data: row.to_vec(),
+                        payload: state.payloads.get(slot).cloned(),
+                    });
+                }
+            }
+        }
+        Ok(Page { items, next })
+    }
+
+    /// Goes through all vectors that pass (all without a filter), a few at a time: [`Collection::scroll_vectors`] says what it sees of
+    /// changes on the way. No lock is held between vectors.
+    pub fn vectors(&self, filter: Option<Filter>) -> Vectors<'_> {
+        Vectors {
+            collection: self,
+            filter,
+            page: Vec::new().into_iter(),
+            next: None,
+            ended: false,
+        }
+    }
+
+    /// Slots of one page, and where the next begins.
+    fn turn(
+        &self,
+        state: &State,
+        filter: Option<&Filter>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Vec<u32>, Option<Cursor>)> {
+        if limit == 0 {
+            return Err(VectorizerError::InvalidConfig {
+                field: "limit",
+                actual: limit.to_string(),
+                expected: "at least 1",
+            });
+        }
+        let first = after.map_or(0, |Cursor(place)| state.places.slot_after(place));
+        // One more, to know whether this is the end.
+        let wanted = limit.saturating_add(1);
+        let mut slots: Vec<u32> = match filter {
+            Some(filter) => {
+                let selection = self.selections.of(state, filter)?;
+                selection.slots.range(first..).take(wanted).collect()
+            }
+            None => state.ids.alive_from(first).take(wanted).collect(),
+        };
+        if slots.len() <= limit {
+            return Ok((slots, None));
+        }
+        slots.truncate(limit);
+        let last = slots.last().map(|last| Cursor(state.places.of(*last)));
+        Ok((slots, last))
+    }
+}
+
+/// All vectors that pass, in the order of insertion; made by [`Collection::vectors`].
+#[derive(Debug)]
+pub struct Vectors<'c> {
+    collection: &'c Collection,
+    filter: Option<Filter>,
+    page: std::vec::IntoIter<Vector>,
+    next: Option<Cursor>,
+    ended: bool,
+}
+
+impl Iterator for Vectors<'_> {
+    type Item = Result<Vector>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(vector) = self.page.next() {
+                return Some(Ok(vector));
+            }
+            if self.ended {
+                return None;
+            }
+            let rows = READ_AHEAD / (4 * self.collection.dimension());
+            let page = self.collection.scroll_vectors(
+                self.filter.as_ref(),
+                self.next,
+                rows.clamp(1, 4096),
+            );
+            match page {
+                Ok(page) => {
+                    self.ended = page.next.is_none();
+                    self.next = page.next;
+                    self.page = page.items.into_iter();
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
