@@ -13,7 +13,10 @@
 //! - `select`: from a filter to the slots that pass, by index or by scan.
 //! - `filtered`: counting, going through in order, deleting by filter.
 //! - `places`: the order of insertion, which stays while slots are numbered anew.
+//! - `durable`: made, opened and closed on disk.
 //! - `coalesce`: single queries of many threads, together to the device.
+
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -23,9 +26,11 @@ use crate::gpu::context::Context;
 use crate::gpu::memory::Label;
 use crate::hnsw::{GraphStats, HnswGraph};
 use crate::models::{DistanceMetric, Payload, Vector};
+use crate::store::Store;
 
 mod coalesce;
 mod delete;
+mod durable;
 mod filtered;
 mod ids;
 pub(crate) mod journal;
@@ -45,6 +50,8 @@ use ids::Ids;
 use journal::{Change, Journal};
 use payloads::Payloads;
 use places::Places;
+
+pub use durable::{OpenOptions, Opening};
 
 /// Vectors by id on one device, with the graph over them.
 ///
@@ -78,12 +85,18 @@ pub struct Collection {
     /// Told of every change before it is made.
     journal: Option<Box<dyn Journal>>,
     selections: Selections,
+    /// Who that is, where the collection is kept on disk.
+    store: Option<Arc<Store>>,
 }
 
 #[derive(Debug, Default)]
 struct Writer {
     /// Slots linked since everything was last seen to be reachable.
     unmended: usize,
+    /// Slots that the graph's file links; 0 if there is none.
+    kept: usize,
+    /// Whether the graph is another one than the file's, though it links as many.
+    changed: bool,
 }
 
 #[derive(Debug)]
@@ -212,11 +225,11 @@ impl Collection {
             coalescer: Coalescer::default(),
             journal: None,
             selections: Selections::default(),
+            store: None,
         })
     }
 
     /// From now on every change is told to `journal` before it is made.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for those who keep changes"))]
     pub(crate) fn keep_changes(&mut self, journal: Box<dyn Journal>) {
         self.journal = Some(journal);
     }

@@ -178,6 +178,57 @@ pub enum VectorizerError {
     /// The caller asked for a stop.
     #[error("stopped at the caller's wish; what was finished before stays")]
     Cancelled,
+    /// There is no collection in this folder.
+    #[error("there is no collection at {path}: create one first")]
+    StoreMissing {
+        /// The folder.
+        path: String,
+    },
+    /// A collection cannot be made where one is.
+    #[error("there is a collection at {path} already: open it, or choose another folder")]
+    StoreExists {
+        /// The folder.
+        path: String,
+    },
+    /// Somebody has the collection open: another program, or this one.
+    #[error(
+        "the collection at {path} is open elsewhere: one at a time can have it; close it there first"
+    )]
+    StoreInUse {
+        /// The folder.
+        path: String,
+    },
+    /// A file says that another version wrote it, which this one does not know.
+    #[error(
+        "the collection at {path} is of format {found}; this version reads {supported}: use the version that wrote it"
+    )]
+    UnsupportedFormat {
+        /// The folder.
+        path: String,
+        /// The format of the file.
+        found: String,
+        /// What is known here.
+        supported: String,
+    },
+    /// The store's bytes are not what was written.
+    #[error("the collection at {path} is damaged: {reason}; restore it from a copy")]
+    StoreDamaged {
+        /// The folder.
+        path: String,
+        /// What was found.
+        reason: String,
+    },
+    /// The disk refused, or the store was closed.
+    #[error("the collection at {path} could not be read or written: {reason}")]
+    StoreFailed {
+        /// The folder.
+        path: String,
+        /// What was said.
+        reason: String,
+    },
+    /// Something that a collection in memory cannot do.
+    #[error("this collection is in memory alone: make it with Collection::create to keep it")]
+    NotDurable,
     /// `check` found a graph that breaks its own rules.
     #[error("the graph is damaged: {reason}; call rebuild_hnsw_graph()")]
     GraphDamaged {

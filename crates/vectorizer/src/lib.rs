@@ -50,3 +50,4 @@ pub mod hnsw;
 pub(crate) mod kernels;
 pub mod models;
 pub mod storage;
+pub mod store;

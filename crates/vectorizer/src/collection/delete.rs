@@ -59,19 +59,11 @@ impl Collection {
         choose: impl FnOnce(&State) -> Result<Vec<u32>>,
     ) -> Result<usize> {
         let writer = self.writer.lock();
-        let slots = {
-            let state = self.state.read();
-            let slots = choose(&state)?;
-            if slots.is_empty() {
-                return Ok(0);
-            }
-            let ids: Vec<&str> = slots
-                .iter()
-                .filter_map(|slot| state.ids.id(*slot))
-                .collect();
-            self.record(&Change::Delete { ids: &ids })?;
-            slots
-        };
+        let slots = choose(&self.state.read())?;
+        if slots.is_empty() {
+            return Ok(0);
+        }
+        self.record(&Change::Delete { slots: &slots })?;
         {
             let mut state = self.state.write();
             for slot in &slots {
@@ -95,7 +87,7 @@ impl Collection {
             let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
             let slot = state.ids.slot(id).ok_or_else(unknown)?;
             self.record(&Change::SetPayload {
-                id,
+                slot,
                 payload: payload.as_ref(),
             })?;
             slot

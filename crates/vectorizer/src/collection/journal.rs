@@ -7,7 +7,6 @@ use crate::models::Payload;
 
 /// A change that has been checked and for which there is room.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "read by those who keep changes")]
 pub(crate) enum Change<'a> {
     /// Vectors are added.
     Put {
@@ -17,21 +16,23 @@ pub(crate) enum Change<'a> {
         rows: &'a [f32],
         /// Payloads, each with the place of its vector, in order.
         payloads: &'a [(usize, Payload)],
-        /// Whether ids may be there already, whose vectors and payloads these replace.
-        replace: bool,
+        /// The slots of those that were under such an id and die by this.
+        replaced: &'a [u32],
     },
     /// Vectors are deleted.
     Delete {
-        /// Their ids, all of which are there; none stands here twice.
-        ids: &'a [&'a str],
+        /// Their slots, all of which are alive; none stands here twice.
+        slots: &'a [u32],
     },
     /// A payload is set.
     SetPayload {
-        /// Whose; it is there.
-        id: &'a str,
+        /// Whose; it is alive.
+        slot: u32,
         /// `None` takes it away.
         payload: Option<&'a Payload>,
     },
+    /// The slots of the dead are dropped: those of the living move together, in their order.
+    DropDead,
 }
 
 /// Keeps changes.
@@ -111,11 +112,11 @@ mod tests {
         assert_eq!(
             notes.0.lock().0,
             [
-                r#"Put { ids: ["a"], rows: [1.0], payloads: [(0, Payload(Number(1.0)))], replace: false }"#,
-                r#"Put { ids: ["a"], rows: [3.0], payloads: [(0, Payload(Number(3.0)))], replace: true }"#,
-                r#"Put { ids: ["b"], rows: [4.0], payloads: [(0, Payload(Number(4.0)))], replace: true }"#,
-                r#"SetPayload { id: "b", payload: None }"#,
-                r#"Delete { ids: ["a"] }"#,
+                r#"Put { ids: ["a"], rows: [1.0], payloads: [(0, Payload(Number(1.0)))], replaced: [] }"#,
+                r#"Put { ids: ["a"], rows: [3.0], payloads: [(0, Payload(Number(3.0)))], replaced: [0] }"#,
+                r#"Put { ids: ["b"], rows: [4.0], payloads: [(0, Payload(Number(4.0)))], replaced: [] }"#,
+                r#"SetPayload { slot: 2, payload: None }"#,
+                r#"Delete { slots: [1] }"#,
             ]
         );
     }

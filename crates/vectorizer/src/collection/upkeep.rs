@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use parking_lot::MutexGuard;
 
-use super::{Collection, State, Writer};
+use super::{Change, Collection, State, Writer};
 use crate::engine::NO_SLOT;
 use crate::error::{Result, VectorizerError};
 use crate::hnsw::{HnswGraph, Progress};
 
 /// Rows that are not linked yet are compared one by one in every search. Past this many they are linked: the first time,
 /// and later, when a scan of the tail would cost about as much as a walk through the graph.
-const FIRST_TAIL: usize = 4096;
+pub(super) const FIRST_TAIL: usize = 4096;
 const LATER_TAIL: usize = 1024;
 /// Reading everything for reachability is worth it each time this share (one in) of the linked is new.
 const MEND_SHARE: usize = 16;
@@ -32,6 +32,14 @@ impl Collection {
 
     /// Links a tail that is long enough and moves the living together where many are dead.
     fn tidy(&self) -> Result<()> {
+        self.tidy_with(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `progress` is told what is linked, and can stop that.
+    pub(super) fn tidy_with(
+        &self,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
         let state = self.state.read();
         let (dead, slots) = (state.ids.dead(), state.graph.len());
         let least = if state.graph.linked() == 0 {
@@ -44,7 +52,7 @@ impl Collection {
         if dead >= DEAD_LEAST && dead >= slots / DEAD_SHARE {
             self.move_together()
         } else if tail_is_long {
-            self.link(false, &mut |_| ControlFlow::Continue(()))
+            self.link(false, progress)
         } else {
             Ok(())
         }
@@ -86,8 +94,9 @@ impl Collection {
         &self,
         mut progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<()> {
-        let writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         self.state.write().graph.clear()?;
+        writer.changed = true;
         drop(writer);
         self.link(true, &mut progress)
     }
@@ -108,11 +117,13 @@ impl Collection {
                 )
             };
             let Some(batch) = staged else {
-                return if whole {
-                    self.mend(&mut writer)
-                } else {
-                    Ok(())
-                };
+                if whole {
+                    self.mend(&mut writer)?;
+                }
+                if whole || self.is_due(&writer) {
+                    self.keep_graph_or_warn(&mut writer);
+                }
+                return Ok(());
             };
             let mut state = self.state.write();
             let before = state.graph.linked();
@@ -131,7 +142,7 @@ impl Collection {
     }
 
     /// Attaches slots that cannot be reached. The guard says that nobody else writes.
-    fn mend(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    pub(super) fn mend(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
         loop {
             let attachments = self.state.read().graph.stage_mend()?;
             if attachments.is_empty() {
@@ -143,7 +154,7 @@ impl Collection {
     }
 
     /// Moves the living to a new graph without the dead, linked as far as the old one was; readers change over when it is done.
-    fn move_together(&self) -> Result<()> {
+    pub(super) fn move_together(&self) -> Result<()> {
         let mut writer = self.writer.lock();
         let state = self.state.read();
         let mut moved = State::empty(HnswGraph::new(
@@ -169,10 +180,14 @@ impl Collection {
             moved.graph.build(|_| ControlFlow::Continue(()))?;
         }
         drop(state);
+        self.record(&Change::DropDead)?;
         let mut state = self.state.write();
         (state.graph, state.ids) = (moved.graph, moved.ids);
         state.renumber(&numbers);
+        drop(state);
         writer.unmended = 0;
+        writer.changed = true;
+        self.keep_graph_or_warn(&mut writer);
         Ok(())
     }
 }

@@ -115,7 +115,7 @@ impl Collection {
     fn put(&self, batch: Batch<'_>, replace: bool) -> Result<()> {
         check_ids(&batch.ids)?;
         let writer = self.writer.lock();
-        let staged = {
+        let (staged, replaced) = {
             let state = self.state.read();
             if let Some(id) = batch
                 .ids
@@ -126,15 +126,17 @@ impl Collection {
                     id: (*id).to_owned(),
                 });
             }
-            state
+            let staged = state
                 .graph
-                .stage_rows(&batch.rows, &|row| batch.ids[row].to_owned())?
+                .stage_rows(&batch.rows, &|row| batch.ids[row].to_owned())?;
+            let old = batch.ids.iter().filter_map(|id| state.ids.slot(id));
+            (staged, old.collect::<Vec<u32>>())
         };
         self.record(&Change::Put {
             ids: &batch.ids,
             rows: &batch.rows,
             payloads: &batch.payloads,
-            replace,
+            replaced: &replaced,
         })?;
         {
             let mut state = self.state.write();

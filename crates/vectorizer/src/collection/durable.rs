@@ -1,0 +1,345 @@
+//! Collections that outlive the program: made, opened, flushed, copied, closed.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::{Collection, Writer};
+use crate::config::CollectionOptions;
+use crate::error::{Result, VectorizerError};
+use crate::gpu::context::Context;
+use crate::hnsw::{HnswGraph, Progress};
+use crate::models::DistanceMetric;
+use crate::store::{self, CheckReport, Durability, FORMAT, GraphFile, Header, Store, StoreStats};
+
+/// How to open a collection, beyond what it is itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenOptions {
+    /// When changes are on the disk.
+    pub durability: Durability,
+    /// Threads of the CPU engine; 0 is all cores.
+    pub threads: usize,
+}
+
+/// How far opening has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Vectors on their way from the disk to the device.
+    Reading {
+        /// So many are there.
+        done: usize,
+        /// Of so many.
+        total: usize,
+    },
+    /// The graph is built for vectors that no usable file has links of.
+    Linking(Progress),
+}
+
+impl Collection {
+    /// A new collection that is kept in the folder `path`, which is made if it is not there. On the device that [`Context::new`] takes,
+    /// with default options: what a call has added is on the disk when it returns.
+    ///
+    /// ```
+    /// use vectorizer::collection::Collection;
+    /// use vectorizer::models::{DistanceMetric, Vector};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("colours");
+    /// let collection = Collection::create(&path, 3, DistanceMetric::Cosine)?;
+    /// collection.add_vector(Vector { id: "red".into(), data: vec![1.0, 0.1, 0.0], payload: None })?;
+    /// collection.close()?;
+    ///
+    /// let collection = Collection::open(&path)?;
+    /// assert_eq!(collection.search(&[0.9, 0.2, 0.0], 1)?[0].id, "red");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`VectorizerError::StoreExists`], [`VectorizerError::StoreFailed`], and those of [`Collection::new`].
+    pub fn create(
+        path: impl AsRef<Path>,
+        dimension: usize,
+        metric: DistanceMetric,
+    ) -> Result<Self> {
+        let options = CollectionOptions::default();
+        Self::create_with(
+            path,
+            &Context::new()?,
+            dimension,
+            metric,
+            options,
+            Durability::default(),
+        )
+    }
+
+    /// The same on the device of `context`, with options.
+    ///
+    /// # Errors
+    /// Those of [`Collection::create`] and [`Collection::with_context`].
+    pub fn create_with(
+        path: impl AsRef<Path>,
+        context: &Context,
+        dimension: usize,
+        metric: DistanceMetric,
+        options: CollectionOptions,
+        durability: Durability,
+    ) -> Result<Self> {
+        // First what costs nothing to refuse.
+        let mut collection = Self::with_context(context, dimension, metric, options)?;
+        let path = path.as_ref();
+        let header = Header {
+            format: FORMAT,
+            uuid: store::random_uuid(path)?,
+            dimension,
+            metric,
+            hnsw: options.hnsw,
+            seed: options.seed,
+        };
+        collection.keep_in(Store::create(path, header, durability)?);
+        Ok(collection)
+    }
+
+    /// The collection in the folder `path`, as it was left: by a close, or by a crash.
+    ///
+    /// # Errors
+    /// [`VectorizerError::StoreMissing`], [`VectorizerError::StoreInUse`], [`VectorizerError::StoreDamaged`],
+    /// [`VectorizerError::UnsupportedFormat`], [`VectorizerError::StoreFailed`], and those of [`Collection::new`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &Context::new()?, OpenOptions::default(), |_| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same on the device of `context`, with options; `progress` is told how far it is and can stop it.
+    ///
+    /// The graph is taken from its file. Where that is missing, torn, damaged or not of these vectors, it is built anew, with a warning.
+    ///
+    /// # Errors
+    /// Those of [`Collection::open`], and [`VectorizerError::Cancelled`].
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        context: &Context,
+        options: OpenOptions,
+        progress: impl FnMut(Opening) -> ControlFlow<()> + Send,
+    ) -> Result<Self> {
+        let store = Store::open(path.as_ref(), options.durability)?;
+        Self::of_store(store, context, options, progress)
+    }
+
+    pub(crate) fn of_store(
+        store: Store,
+        context: &Context,
+        options: OpenOptions,
+        mut progress: impl FnMut(Opening) -> ControlFlow<()> + Send,
+    ) -> Result<Self> {
+        let header = store.header();
+        let made_with = CollectionOptions {
+            hnsw: header.hnsw,
+            seed: header.seed,
+            threads: options.threads,
+        };
+        let mut collection =
+            Self::with_context(context, header.dimension, header.metric, made_with)?;
+        let state = collection.state.get_mut();
+        let total = usize::try_from(store.totals().rows).unwrap_or(usize::MAX);
+        store.read_rows(|group| {
+            state.graph.append(group.rows())?;
+            for id in group.ids() {
+                state.ids.push(id);
+            }
+            let done = state.graph.len();
+            match progress(Opening::Reading { done, total }) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(VectorizerError::Cancelled),
+            }
+        })?;
+        for slot in store.read_dead()? {
+            state.delete(slot);
+        }
+        store.read_payloads(|slot, payload| {
+            state.payloads.insert(slot, payload);
+        })?;
+        let lost = take_graph(&store, &mut state.graph);
+        collection.writer.get_mut().kept = state.graph.linked();
+        collection.keep_in(store);
+        let mut linking = |now| progress(Opening::Linking(now));
+        if lost {
+            collection.optimize_with(&mut linking)?;
+        } else {
+            collection.tidy_with(&mut linking)?;
+        }
+        Ok(collection)
+    }
+
+    fn keep_in(&mut self, store: Store) {
+        let store = Arc::new(store);
+        self.keep_changes(Box::new(Arc::clone(&store)));
+        self.store = Some(store);
+    }
+
+    /// Whether the collection is kept on disk, and where.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.store.as_ref().map(|store| store.path())
+    }
+
+    /// Makes everything durable that is not yet ([`Durability::OnFlush`]), and writes the graph to its file, so that opening need
+    /// not build it. Nothing to do in memory.
+    ///
+    /// # Errors
+    /// [`VectorizerError::StoreFailed`], or the device failed while the graph was read back.
+    pub fn flush(&self) -> Result<()> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let mut writer = self.writer.lock();
+        store.flush()?;
+        self.keep_graph(&mut writer)
+    }
+
+    /// Flushes and ends the collection: then another may open it. Dropping a collection does the same as well as it can, and only
+    /// warns where this returns an error.
+    ///
+    /// # Errors
+    /// As [`Collection::flush`].
+    pub fn close(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let flushed = self.flush();
+        match self.store.take() {
+            Some(store) => flushed.and(store.close()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a copy of the collection as it is now to the folder `path`, while searching and adding go on: a collection of its own, to be
+    /// opened as any other.
+    ///
+    /// # Errors
+    /// [`VectorizerError::NotDurable`], [`VectorizerError::StoreExists`], [`VectorizerError::StoreFailed`], or the device failed.
+    pub fn snapshot(&self, path: impl AsRef<Path>) -> Result<()> {
+        let store = self.store.as_ref().ok_or(VectorizerError::NotDurable)?;
+        let (moment, topology) = {
+            let mut writer = self.writer.lock();
+            self.mend_what_is_new(&mut writer)?;
+            (store.moment()?, self.state.read().graph.topology()?)
+        };
+        moment.write_to(path.as_ref(), &topology)
+    }
+
+    /// Takes the dead out of the graph, links everything, and gives room that the file no longer needs back to the disk. What goes on by itself
+    /// past a quarter of dead vectors is done here at once.
+    ///
+    /// # Errors
+    /// No room, the device failed, or [`VectorizerError::StoreFailed`]; searches find the same as before.
+    pub fn compact(&self) -> Result<()> {
+        if self.state.read().ids.dead() > 0 {
+            self.move_together()?;
+        }
+        self.optimize()?;
+        self.flush()?;
+        if let Some(store) = &self.store {
+            store.shrink()?;
+        }
+        Ok(())
+    }
+
+    /// What the collection in the folder `path` is and holds, without loading it; nobody has it open.
+    ///
+    /// # Errors
+    /// As [`Collection::check_files`], and [`VectorizerError::StoreDamaged`].
+    pub fn describe(path: impl AsRef<Path>) -> Result<StoreStats> {
+        store::describe(path.as_ref())
+    }
+
+    /// Checks the files of the collection in the folder `path`, which nobody has open: every checksum, and every rule that ids, payloads
+    /// and the graph keep. Takes the memory, and about the time, of opening it on the CPU. Damage is in the report, not an error.
+    ///
+    /// # Errors
+    /// [`VectorizerError::StoreMissing`], [`VectorizerError::StoreInUse`], [`VectorizerError::UnsupportedFormat`], or the disk refused.
+    pub fn check_files(path: impl AsRef<Path>) -> Result<CheckReport> {
+        store::check(path.as_ref())
+    }
+}
+
+/// Takes the graph from its file; says whether one has to be built because that is of no use.
+fn take_graph(store: &Store, graph: &mut HnswGraph) -> bool {
+    let path = store.path().display();
+    let worth_it = graph.len() >= super::upkeep::FIRST_TAIL;
+    match store.read_graph() {
+        GraphFile::Good(topology) => match graph.restore_topology(topology) {
+            Ok(()) => false,
+            Err(error) => {
+                tracing::warn!(%path, %error, "the graph is built anew: its file cannot be used");
+                true
+            }
+        },
+        GraphFile::Unusable(reason) => {
+            tracing::warn!(%path, %reason, "the graph is built anew: its file cannot be used");
+            true
+        }
+        GraphFile::Missing => {
+            if worth_it {
+                tracing::warn!(%path, "the graph is built anew: its file is missing");
+            }
+            worth_it
+        }
+    }
+}
+
+impl Drop for Collection {
+    fn drop(&mut self) {
+        if self.store.is_none() || std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.end() {
+            tracing::warn!(%error, "a collection was dropped, and not all of it could be written");
+        }
+    }
+}
+
+impl Collection {
+    /// Writes the graph to its file if that has another or none. The guard says that nobody else writes.
+    pub(super) fn keep_graph(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let linked = self.state.read().graph.linked();
+        if linked == 0 || (linked == writer.kept && writer.unmended == 0 && !writer.changed) {
+            return Ok(());
+        }
+        self.mend_what_is_new(writer)?;
+        let topology = self.state.read().graph.topology()?;
+        store.write_graph(&topology)?;
+        writer.kept = linked;
+        writer.changed = false;
+        Ok(())
+    }
+
+    /// The same, where the graph can be built again if it cannot be written.
+    pub(super) fn keep_graph_or_warn(&self, writer: &mut MutexGuard<'_, Writer>) {
+        if let Err(error) = self.keep_graph(writer) {
+            tracing::warn!(%error, "the graph could not be written to its file: opening will build it");
+        }
+    }
+
+    /// Whether so much has been linked since the graph's file was written that it is worth writing again: what a crash costs is then at
+    /// most linking as much as the file has.
+    pub(super) fn is_due(&self, writer: &Writer) -> bool {
+        self.state.read().graph.linked() >= 2 * writer.kept.max(1)
+    }
+
+    /// A file is for a graph in which everything can be reached.
+    fn mend_what_is_new(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        if writer.unmended > 0 {
+            self.mend(writer)?;
+        }
+        Ok(())
+    }
+}

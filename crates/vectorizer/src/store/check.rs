@@ -1,0 +1,181 @@
+//! Every seal and every rule of a collection on disk, without changing anything that callers see.
+
+use std::path::Path;
+
+use hashbrown::HashSet;
+
+use super::files::Folder;
+use super::{Durability, GraphFile, OrFailed as _, Store, builder, guarded, shown};
+use crate::config::{CollectionOptions, HnswConfig};
+use crate::error::{Result, VectorizerError};
+use crate::gpu::context::Context;
+use crate::hnsw::HnswGraph;
+use crate::models::DistanceMetric;
+
+/// What a check of a collection's files found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct CheckReport {
+    /// The folder.
+    pub path: String,
+    /// Vectors that can be found.
+    pub vectors: u64,
+    /// Deleted and replaced ones that still take room.
+    pub dead: u64,
+    /// Vectors with a payload.
+    pub payloads: u64,
+    /// How many vectors the graph's file links; `None` if there is no such file: opening builds the graph.
+    pub linked: Option<u64>,
+    /// What is wrong, in sentences; nothing if all is well.
+    pub problems: Vec<String>,
+}
+
+/// What a collection on disk is and holds, by what its store says of itself.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct StoreStats {
+    /// The folder.
+    pub path: String,
+    /// The version of the store's format.
+    pub format: u32,
+    /// Tells this collection from all others.
+    pub uuid: String,
+    /// Components of a vector.
+    pub dimension: usize,
+    /// How nearness is measured.
+    pub metric: DistanceMetric,
+    /// The graph's parameters.
+    pub hnsw: HnswConfig,
+    /// Seeds the levels.
+    pub seed: u64,
+    /// Vectors that can be found.
+    pub vectors: u64,
+    /// Deleted and replaced ones that still take room.
+    pub dead: u64,
+    /// Vectors with a payload.
+    pub payloads: u64,
+    /// How often dead vectors have been dropped.
+    pub epoch: u64,
+    /// How many vectors the graph's file links; `None` without one.
+    pub linked: Option<u64>,
+    /// Bytes of the store's file.
+    pub store_bytes: u64,
+    /// Bytes of the graph's file.
+    pub graph_bytes: u64,
+}
+
+/// Reads what the store in `path` says of itself, and no vectors.
+pub(crate) fn describe(path: &Path) -> Result<StoreStats> {
+    let store = Store::open(path, Durability::EveryBatch)?;
+    let (header, totals) = (store.header().clone(), store.totals());
+    let (store_bytes, graph_bytes) = store.file_bytes();
+    let linked = store.graph_file_links();
+    store.close()?;
+    Ok(StoreStats {
+        path: shown(path),
+        format: header.format,
+        uuid: header.uuid,
+        dimension: header.dimension,
+        metric: header.metric,
+        hnsw: header.hnsw,
+        seed: header.seed,
+        vectors: totals.rows.saturating_sub(totals.dead),
+        dead: totals.dead,
+        payloads: totals.payloads,
+        epoch: totals.epoch,
+        linked,
+        store_bytes,
+        graph_bytes,
+    })
+}
+
+/// Checks the files in `path`: redb's pages, every seal, the totals, that ids are unique and payloads are of the living, the graph's
+/// file, and that the graph keeps its rules. Takes the memory and about the time of opening the collection on the CPU.
+pub(crate) fn check(path: &Path) -> Result<CheckReport> {
+    let mut report = CheckReport {
+        path: shown(path),
+        ..CheckReport::default()
+    };
+    match examine(path, &mut report) {
+        Ok(()) => {}
+        // What stops a check without being found by it.
+        Err(
+            error @ (VectorizerError::StoreMissing { .. }
+            | VectorizerError::StoreInUse { .. }
+            | VectorizerError::StoreFailed { .. }
+            | VectorizerError::UnsupportedFormat { .. }
+            | VectorizerError::BufferAllocationFailed),
+        ) => return Err(error),
+        Err(error) => report.problems.push(error.to_string()),
+    }
+    Ok(report)
+}
+
+fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
+    let folder = Folder::of(path);
+    if !folder.database().is_file() {
+        return Err(VectorizerError::StoreMissing { path: shown(path) });
+    }
+    let (database, sound) = guarded(path, || {
+        let mut database = builder().open(folder.database()).or_failed(path)?;
+        let sound = database.check_integrity().or_failed(path)?;
+        Ok((database, sound))
+    })?;
+    if !sound {
+        let mended = "the store's pages were damaged, and redb has mended what it could";
+        report.problems.push(mended.to_owned());
+    }
+    let store = Store::with_database(folder, database, Durability::EveryBatch)?;
+    let header = store.header();
+    let options = CollectionOptions {
+        hnsw: header.hnsw,
+        seed: header.seed,
+        ..CollectionOptions::default()
+    };
+    let mut graph = HnswGraph::new(&Context::cpu(), header.dimension, header.metric, options)?;
+    let mut ids: Vec<String> = Vec::new();
+    store.read_rows(|group| {
+        graph.append(group.rows())?;
+        ids.extend(group.ids().map(str::to_owned));
+        Ok(())
+    })?;
+    let mut alive = vec![true; ids.len()];
+    for slot in store.read_dead()? {
+        alive[slot as usize] = false;
+    }
+    let mut seen = HashSet::with_capacity(ids.len());
+    let living = ids.iter().zip(&alive).filter(|(_, alive)| **alive);
+    for (id, _) in living {
+        if !seen.insert(id.as_str()) {
+            report.problems.push(format!("id {id:?} is there twice"));
+        }
+    }
+    report.vectors = seen.len() as u64;
+    report.dead = (ids.len() - alive.iter().filter(|alive| **alive).count()) as u64;
+    store.read_payloads(|slot, _| {
+        report.payloads += 1;
+        if !alive[slot as usize] {
+            let problem = format!(
+                "the payload of {:?}, which was deleted, is still there",
+                ids[slot as usize]
+            );
+            report.problems.push(problem);
+        }
+    })?;
+    match store.read_graph() {
+        GraphFile::Missing => {}
+        GraphFile::Unusable(reason) => report
+            .problems
+            .push(format!("the graph's file cannot be used: {reason}")),
+        GraphFile::Good(topology) => {
+            report.linked = Some(topology.levels.len() as u64);
+            let restored = graph
+                .restore_topology(topology)
+                .and_then(|()| graph.check());
+            if let Err(error) = restored {
+                report
+                    .problems
+                    .push(format!("in the graph's file, {error}"));
+            }
+        }
+    }
+    store.close()
+}
