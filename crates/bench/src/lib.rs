@@ -14,6 +14,7 @@
 
 pub mod dataset;
 pub mod error;
+pub mod id_file;
 pub mod ids;
 mod mapping;
 pub mod matrix;
@@ -26,6 +27,7 @@ pub mod truth;
 mod vecs;
 
 pub use error::DataError;
+pub use id_file::IdFile;
 pub use ids::IdTable;
 pub use matrix::Matrix;
 pub use percentile::percentile;

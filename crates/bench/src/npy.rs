@@ -88,6 +88,15 @@ impl Table {
 
 /// Finds the table in the bytes of a `.npy` file.
 pub(crate) fn table(path: &Path, bytes: &[u8]) -> Result<Table> {
+    table_or_list(path, bytes, false)
+}
+
+/// The same, where a list (one dimension) will do as a table of one column.
+pub(crate) fn list(path: &Path, bytes: &[u8]) -> Result<Table> {
+    table_or_list(path, bytes, true)
+}
+
+fn table_or_list(path: &Path, bytes: &[u8], list: bool) -> Result<Table> {
     let bad = |reason: String| DataError::new(path, reason);
     let (text, offset) = header(bytes).map_err(|reason| bad(reason.to_owned()))?;
     let header = Dictionary::parse(text)
@@ -98,11 +107,15 @@ pub(crate) fn table(path: &Path, bytes: &[u8]) -> Result<Table> {
             header.descr
         ))
     })?;
-    let &[rows, columns] = &header.shape[..] else {
-        return Err(bad(format!(
-            "has the shape {}; expected two dimensions, (rows, components)",
-            shape(&header.shape)
-        )));
+    let (rows, columns) = match header.shape[..] {
+        [rows, columns] => (rows, columns),
+        [rows] if list => (rows, 1),
+        _ => {
+            return Err(bad(format!(
+                "has the shape {}; expected two dimensions, (rows, components)",
+                shape(&header.shape)
+            )));
+        }
     };
     if header.fortran_order && rows > 1 && columns > 1 {
         return Err(bad(

@@ -73,7 +73,7 @@ pub fn read(path: &Path, queries: usize, k: usize, base_rows: usize) -> Result<I
 }
 
 /// An integer of any type, in one that holds them all.
-fn integer(element: Element, bytes: &[u8]) -> i128 {
+pub(crate) fn integer(element: Element, bytes: &[u8]) -> i128 {
     let mut wide = [0; 16];
     wide[..bytes.len()].copy_from_slice(bytes);
     let unused = 128 - 8 * bytes.len();

@@ -7,6 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF};
 use vectorizer::models::DistanceMetric;
 
+use crate::add::AddArguments;
+use crate::check::CheckArguments;
+use crate::compact::CompactArguments;
+use crate::create::CreateArguments;
+use crate::delete::DeleteArguments;
+use crate::stats::StatsArguments;
+
 const EXAMPLES: &str = "\
 Examples:
   vectorizer info
@@ -15,6 +22,10 @@ Examples:
       Search this repository's own sources and docs; nothing to prepare.
   vectorizer search --base base.npy --queries queries.npy --metric euclidean -k 10
       Build an HNSW graph over the rows of base.npy and search it for every row of queries.npy.
+  vectorizer create --index words --dimension 512 --metric cosine
+  vectorizer add --index words vectors.npy
+  vectorizer search --index words --queries queries.npy
+      Keep vectors and their graph in the folder words, and search them.
 
 Any device but the default is chosen with --device or the environment variable VECTORIZER_DEVICE.
 Exit status: 0 done; 1 the machine failed (device, memory, output); 2 wrong arguments or files.";
@@ -33,10 +44,16 @@ Examples:
       How recall is bought with speed: one line for each beam width.
   vectorizer search --base sift.fvecs --queries sift_q.fvecs --metric euclidean --truth sift_gt.ivecs --json
       One JSON document on standard output, for machines.
+  vectorizer search --index words --queries q.npy --filter '{\"must\": [{\"key\": \"kind\", \"match\": {\"value\": \"noun\"}}]}' --out hits.jsonl
+      The neighbours in a collection among the vectors whose payload says so, with their payloads.
+
+A collection (--index) has its own metric and graph. Its ids are names: --out FILE.npy writes them where all are decimal numbers (as those
+that `add` gives by default), --out FILE.jsonl writes one line for each query with id, similarity, distance and payload of each hit.
+--truth means the ids that are such numbers.
 
 JSON:
   device, backend, reason, metric, count, dimension, queries, k, threads, m, ef_construction, seed (null with
-  --exact), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, and rows: for each --ef an object with path
+  --exact), open_ms (with --index), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, and rows: for each --ef an object with path
   (exact or graph), ef, recall (null without --truth), search_ms, qps, p50_us, p99_us, single_queries, counters.
   The fields of the last row stand at the top as well.
 
@@ -60,11 +77,23 @@ pub(crate) enum Command {
     Info(InfoArguments),
     /// Search real text: this repository's own sources and docs, or the files under PATH.
     Demo(DemoArguments),
-    /// Search a file of vectors for the neighbours of the vectors of another.
+    /// Search a file of vectors, or a collection, for the neighbours of the vectors of another file.
     Search(SearchArguments),
+    /// Make an empty collection in a folder.
+    Create(CreateArguments),
+    /// Add the rows of a file to a collection; each batch is durable when it is reported.
+    Add(AddArguments),
+    /// Delete vectors from a collection.
+    Delete(DeleteArguments),
+    /// Take deleted vectors out of a collection's graph and give their room back to the disk.
+    Compact(CompactArguments),
+    /// Say what a collection is, how many vectors it holds and how much room it takes.
+    Stats(StatsArguments),
+    /// Check every checksum and every rule of a collection's files.
+    Check(CheckArguments),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DeviceArguments {
     #[arg(long, value_name = "DEVICE", help = DEVICE_HELP)]
     pub(crate) device: Option<String>,
@@ -95,19 +124,31 @@ pub(crate) struct DemoArguments {
     pub(crate) device: DeviceArguments,
 }
 
-/// Finds the k nearest rows of BASE for every row of QUERIES: by an HNSW graph that is built first, or exactly.
+/// Finds the k nearest vectors, in a file or in a collection, for every row of QUERIES: by an HNSW graph, which for a file is built first, or
+/// exactly.
 #[derive(Debug, Args)]
 #[command(after_help = SEARCH_HELP)]
 pub(crate) struct SearchArguments {
-    /// The vectors to search in.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) base: PathBuf,
+    /// The vectors to search in: a file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "index",
+        conflicts_with = "index"
+    )]
+    pub(crate) base: Option<PathBuf>,
+    /// The vectors to search in: a collection's folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["metric", "m", "ef_construction", "seed"])]
+    pub(crate) index: Option<PathBuf>,
+    /// Find only vectors of the collection for which this holds: a filter as JSON, in Qdrant's shape.
+    #[arg(long, value_name = "JSON", requires = "index")]
+    pub(crate) filter: Option<String>,
     /// The vectors to search for, of the same dimension.
     #[arg(long, value_name = "FILE")]
     pub(crate) queries: PathBuf,
     /// How nearness is measured.
-    #[arg(long, value_enum)]
-    pub(crate) metric: Metric,
+    #[arg(long, value_enum, required_unless_present = "index")]
+    pub(crate) metric: Option<Metric>,
     /// How many neighbours to find; more than there are rows means all of them.
     #[arg(short, default_value = "10", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) k: usize,
@@ -117,7 +158,8 @@ pub(crate) struct SearchArguments {
     /// The true neighbours, to measure recall by: row numbers of any integer type, at least k wide (.npy or .ivecs).
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: Option<PathBuf>,
-    /// Where to write the row numbers found (.npy, int64); with several --ef, those of the last. Written whole or not at all.
+    /// Where to write the row numbers found (.npy, int64; of a collection also .jsonl); with several --ef, those of the last. Written whole or not
+    /// at all.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]

@@ -1,14 +1,21 @@
 //! The `vectorizer` command: `info` shows the devices, `demo` searches this repository's own texts, `search` searches files
-//! of vectors.
+//! of vectors and collections; `create`, `add`, `delete`, `compact`, `stats` and `check` are a collection's life.
 
+mod add;
 mod args;
+mod check;
+mod compact;
+mod create;
+mod delete;
 mod demo;
 mod device;
 mod failure;
 mod figures;
+mod index;
 mod info;
 mod progress;
 mod search;
+mod stats;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -23,6 +30,12 @@ fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
+        Command::Create(arguments) => create::run(&arguments),
+        Command::Add(arguments) => add::run(&arguments),
+        Command::Delete(arguments) => delete::run(&arguments),
+        Command::Compact(arguments) => compact::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `vectorizer search`: a file of vectors, a file of queries, and what it took to answer them.
+//! `vectorizer search`: vectors of a file or a collection, a file of queries, and what it took to answer them.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
 use vectorizer::engine::Counters;
 use vectorizer::hnsw::HnswGraph;
+use vectorizer::models::DistanceMetric;
 use vectorizer_bench::recall::recall;
 use vectorizer_bench::{IdTable, Matrix, ids, percentile, truth};
 
@@ -16,6 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::figures::milliseconds;
 use crate::progress::Stage;
 
+mod index;
 mod report;
 
 use report::{Report, Row};
@@ -34,7 +36,18 @@ const SINGLES_TIME: Duration = Duration::from_secs(2);
 const WARM_UP: usize = 32;
 
 pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
-    let input = Input::open(arguments)?;
+    match (&arguments.index, &arguments.base, arguments.metric) {
+        (Some(folder), _, _) => index::run(arguments, folder),
+        (None, Some(base), Some(metric)) => run_file(arguments, base, metric.into()),
+        // The arguments' rules do not let this happen.
+        _ => Err(Failure::Input(
+            "--base and --metric, or --index, are needed".to_owned(),
+        )),
+    }
+}
+
+fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) -> Result<()> {
+    let input = Input::open(arguments, base, metric)?;
     let context = device::open(&arguments.device)?;
     let batch = if context.device().is_cpu() {
         CPU_BATCH
@@ -52,12 +65,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
         seed: arguments.seed,
         threads: arguments.threads,
     };
-    let mut graph = HnswGraph::new(
-        &context,
-        input.base.dimension(),
-        arguments.metric.into(),
-        options,
-    )?;
+    let mut graph = HnswGraph::new(&context, input.base.dimension(), metric, options)?;
     let quiet = arguments.json;
     let (read, add) = fill(&mut graph, &input.base, quiet)?;
     let building = Instant::now();
@@ -87,7 +95,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
         device: context.device_name().to_owned(),
         backend: context.backend().to_string(),
         reason: context.reason().to_owned(),
-        metric: arguments.metric.into(),
+        metric,
         count: input.base.rows(),
         dimension: input.base.dimension(),
         element: input.base.element().to_string(),
@@ -97,6 +105,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
         m: (!arguments.exact).then_some(arguments.m),
         ef_construction: (!arguments.exact).then_some(arguments.ef_construction),
         seed: (!arguments.exact).then_some(arguments.seed),
+        open_ms: None,
         read_ms: milliseconds(read),
         add_ms: milliseconds(add),
         build_ms: if arguments.exact {
@@ -117,7 +126,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "M is at most 64")]
-fn level_multiplier(m: usize) -> f32 {
+pub(crate) fn level_multiplier(m: usize) -> f32 {
     1.0 / (m as f32).ln()
 }
 
@@ -126,20 +135,20 @@ struct Input {
     base: Matrix,
     queries: Matrix,
     truth: Option<IdTable>,
-    metric: vectorizer::models::DistanceMetric,
+    metric: DistanceMetric,
     k: usize,
 }
 
 impl Input {
-    fn open(arguments: &SearchArguments) -> Result<Self> {
-        let base = Matrix::open(&arguments.base)?;
+    fn open(arguments: &SearchArguments, path: &Path, metric: DistanceMetric) -> Result<Self> {
+        let base = Matrix::open(path)?;
         let queries = Matrix::open(&arguments.queries)?;
         if base.dimension() != queries.dimension() {
             return Err(Failure::Input(format!(
                 "{}: has vectors of {} components, but {} has {}",
                 arguments.queries.display(),
                 queries.dimension(),
-                arguments.base.display(),
+                path.display(),
                 base.dimension()
             )));
         }
@@ -150,26 +159,27 @@ impl Input {
         };
         if let Some(out) = &arguments.out {
             ids::can_write(out)?;
-            let inputs = [
-                Some(&arguments.base),
-                Some(&arguments.queries),
-                arguments.truth.as_ref(),
-            ];
-            if inputs.into_iter().flatten().any(|input| same(input, out)) {
-                return Err(Failure::Input(format!(
-                    "{}: --out would overwrite an input",
-                    out.display()
-                )));
-            }
+            not_an_input(arguments, Some(path), out)?;
         }
         Ok(Self {
             base,
             queries,
             truth,
-            metric: arguments.metric.into(),
+            metric,
             k,
         })
     }
+}
+
+fn not_an_input(arguments: &SearchArguments, base: Option<&Path>, out: &Path) -> Result<()> {
+    let inputs = [base, Some(&arguments.queries), arguments.truth.as_deref()];
+    if inputs.into_iter().flatten().any(|input| same(input, out)) {
+        return Err(Failure::Input(format!(
+            "{}: --out would overwrite an input",
+            out.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Whether both are names of one file that is there.

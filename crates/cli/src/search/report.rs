@@ -28,6 +28,9 @@ pub(super) struct Report {
     pub(super) m: Option<usize>,
     pub(super) ef_construction: Option<usize>,
     pub(super) seed: Option<u64>,
+    /// What opening a collection took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) open_ms: Option<f64>,
     pub(super) read_ms: f64,
     pub(super) add_ms: f64,
     pub(super) build_ms: f64,
@@ -79,12 +82,21 @@ impl Report {
                 self.device, self.backend, self.reason
             ),
             format!(
-                "base       {} x {} {}, {}: {}",
+                "{:10} {} x {} {}, {}: {}",
+                if arguments.index.is_some() {
+                    "collection"
+                } else {
+                    "base"
+                },
                 count(self.count),
                 self.dimension,
                 self.element,
                 self.metric,
-                arguments.base.display()
+                arguments
+                    .index
+                    .as_ref()
+                    .or(arguments.base.as_ref())
+                    .map_or_else(String::new, |path| path.display().to_string())
             ),
             format!(
                 "queries    {}, k {}: {}",
@@ -92,16 +104,22 @@ impl Report {
                 self.k,
                 arguments.queries.display()
             ),
-            format!(
-                "added      in {}, read in {}",
-                ms(self.add_ms),
-                ms(self.read_ms)
-            ),
+            match self.open_ms {
+                Some(open) => format!("opened     in {}", ms(open)),
+                None => format!(
+                    "added      in {}, read in {}",
+                    ms(self.add_ms),
+                    ms(self.read_ms)
+                ),
+            },
         ];
         if let (Some(m), Some(ef), Some(seed)) = (self.m, self.ef_construction, self.seed) {
+            let built = match self.open_ms {
+                Some(_) => String::new(),
+                None => format!(", built in {}", ms(self.build_ms)),
+            };
             lines.push(format!(
-                "graph      M {m}, ef_construction {ef}, seed {seed}, built in {}",
-                ms(self.build_ms)
+                "graph      M {m}, ef_construction {ef}, seed {seed}{built}"
             ));
         }
         lines.push(format!(
@@ -145,7 +163,7 @@ impl Report {
             counted(singles.unwrap_or_default(), "query", "queries")
         ));
         if let Some(out) = &arguments.out {
-            lines.push(format!("row numbers found: {}", out.display()));
+            lines.push(format!("found: {}", out.display()));
         }
         lines.push(String::new());
         Ok(std::io::stdout().write_all(lines.join("\n").as_bytes())?)

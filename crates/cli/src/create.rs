@@ -1,0 +1,85 @@
+//! `vectorizer create`: an empty collection in a folder.
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use vectorizer::collection::Collection;
+use vectorizer::config::{CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION};
+use vectorizer::gpu::context::Context;
+use vectorizer::store::Durability;
+
+use crate::args::Metric;
+use crate::failure::Result;
+use crate::index::{IndexArguments, say, say_json};
+use crate::search::level_multiplier;
+
+const HELP: &str = "\
+Examples:
+  vectorizer create --index words --dimension 512 --metric cosine
+  vectorizer create --index images --dimension 784 --metric euclidean --m 24 --ef-construction 400
+
+What is chosen here stays for the collection's life. The folder is made if it is not there; one that holds a collection is refused.
+Then: vectorizer add --index words vectors.npy
+Exit status: 0 done; 1 the disk failed; 2 wrong arguments, or there is a collection already.";
+
+/// Makes an empty collection that is kept in a folder.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct CreateArguments {
+    #[command(flatten)]
+    index: IndexArguments,
+    /// Components of a vector.
+    #[arg(long, value_name = "D", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_DIMENSION as u64))]
+    dimension: usize,
+    /// How nearness is measured.
+    #[arg(long, value_enum)]
+    metric: Metric,
+    /// Links a vector makes (the paper's M); level 0 holds twice as many.
+    #[arg(long, value_name = "LINKS", default_value_t = HnswConfig::default().max_connections,
+        value_parser = RangedU64ValueParser::<usize>::new().range(2..=MAX_CONNECTIONS as u64))]
+    m: usize,
+    /// Beam width while building.
+    #[arg(long, value_name = "WIDTH", default_value_t = HnswConfig::default().ef_construction,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    ef_construction: usize,
+    /// Decides the levels of the graph: the same seed and input give the same graph.
+    #[arg(long, default_value_t = CollectionOptions::default().seed)]
+    seed: u64,
+}
+
+pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
+    let options = CollectionOptions {
+        hnsw: HnswConfig {
+            max_connections: arguments.m,
+            ef_construction: arguments.ef_construction,
+            level_multiplier: level_multiplier(arguments.m),
+            ..HnswConfig::default()
+        },
+        seed: arguments.seed,
+        ..CollectionOptions::default()
+    };
+    let folder = &arguments.index.index;
+    // Nothing of an empty collection is on a device.
+    let collection = Collection::create_with(
+        folder,
+        &Context::cpu(),
+        arguments.dimension,
+        arguments.metric.into(),
+        options,
+        Durability::EveryBatch,
+    )?;
+    let metric = collection.metric();
+    collection.close()?;
+    if arguments.index.json {
+        say_json(&serde_json::json!({
+            "created": folder.display().to_string(),
+            "dimension": arguments.dimension,
+            "metric": metric,
+        }))
+    } else {
+        let dimension = arguments.dimension;
+        say(&format!(
+            "created {}: vectors of {dimension} components, {metric}",
+            folder.display()
+        ))
+    }
+}

@@ -1,0 +1,85 @@
+//! `vectorizer delete`: vectors out of a collection, by id or by filter.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use vectorizer::filter::Filter;
+use vectorizer_bench::IdFile;
+
+use crate::failure::Result;
+use crate::figures::counted;
+use crate::index::{self, IndexArguments, OpenArguments, say, say_json};
+use crate::progress::Stage;
+
+/// Ids of one transaction.
+const BATCH: usize = 10_000;
+
+const HELP: &str = "\
+Examples:
+  vectorizer delete --index words --ids old.txt
+  vectorizer delete --index words --filter '{\"must\": [{\"key\": \"year\", \"range\": {\"lt\": 2000}}]}'
+
+Ids that are not there are passed over and counted. Deletions are on the disk when the command ends; each 10,000 ids are deleted whole or not at all,
+and what a filter says as a whole.
+Their room is given back past a quarter of dead vectors, or by: vectorizer compact
+JSON: deleted, missing, vectors.
+Exit status: 0 done; 1 the machine failed or the collection is open elsewhere; 2 wrong arguments or files.";
+
+/// Deletes vectors from a collection.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct DeleteArguments {
+    #[command(flatten)]
+    index: IndexArguments,
+    /// The ids to delete: a .npy list of integers, or text, one id a line.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "filter",
+        conflicts_with = "filter"
+    )]
+    ids: Option<PathBuf>,
+    /// Delete the vectors for which this holds: a filter as JSON, in Qdrant's shape.
+    #[arg(long, value_name = "JSON")]
+    filter: Option<String>,
+    #[command(flatten)]
+    open: OpenArguments,
+}
+
+pub(crate) fn run(arguments: &DeleteArguments) -> Result<()> {
+    let json = arguments.index.json;
+    let mut ids = arguments.ids.as_ref().map(IdFile::open).transpose()?;
+    let filter = arguments
+        .filter
+        .as_deref()
+        .map(Filter::from_json)
+        .transpose()?;
+    let collection = index::open(&arguments.index, &arguments.open)?;
+    let stage = Stage::begin(json, "deleting vectors", ids.as_ref().map(IdFile::count));
+    let (mut deleted, mut seen) = (0, 0);
+    if let Some(filter) = &filter {
+        deleted = collection.delete_by(filter)?;
+        seen = deleted;
+    }
+    while let Some(ids) = &mut ids {
+        let batch = ids.read(BATCH)?;
+        if batch.is_empty() {
+            break;
+        }
+        deleted += collection.delete_present(&batch)?;
+        seen += batch.len();
+        stage.at(seen);
+    }
+    drop(stage);
+    let (missing, vectors) = (seen - deleted, collection.vector_count());
+    index::close(collection, json)?;
+    if json {
+        say_json(&serde_json::json!({ "deleted": deleted, "missing": missing, "vectors": vectors }))
+    } else {
+        say(&format!(
+            "deleted {}, {missing} of the ids were not there; the collection holds {}",
+            counted(deleted, "vector", "vectors"),
+            counted(vectors, "vector", "vectors")
+        ))
+    }
+}

@@ -1,0 +1,88 @@
+//! What the commands on a collection's folder have in common.
+
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use vectorizer::collection::{Collection, OpenOptions, Opening};
+
+use crate::args::DeviceArguments;
+use crate::device;
+use crate::failure::Result;
+use crate::progress::Stage;
+
+/// Which collection, and how to say what was done.
+#[derive(Debug, Args)]
+pub(crate) struct IndexArguments {
+    /// The collection's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where to open it.
+#[derive(Debug, Args)]
+pub(crate) struct OpenArguments {
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Threads of the CPU engine; 0 is all cores.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
+    pub(crate) threads: usize,
+}
+
+/// Opens the collection on its device, with a bar.
+pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Collection> {
+    let context = device::open(&open.device)?;
+    let options = OpenOptions {
+        threads: open.threads,
+        ..OpenOptions::default()
+    };
+    let quiet = index.json;
+    let mut stage: Option<(bool, Stage)> = None;
+    let opened = Collection::open_with(&index.index, &context, options, |now| {
+        let (linking, done, total) = match now {
+            Opening::Reading { done, total } => (false, done, total),
+            Opening::Linking(progress) => (true, progress.linked, progress.total),
+        };
+        if stage.as_ref().is_none_or(|(was, _)| *was != linking) {
+            let what = if linking {
+                "building the graph"
+            } else {
+                "opening the collection"
+            };
+            stage = None;
+            stage = Some((linking, Stage::begin(quiet, what, total)));
+        }
+        if let Some((_, stage)) = &stage {
+            stage.at(done);
+        }
+        ControlFlow::Continue(())
+    });
+    drop(stage);
+    Ok(opened?)
+}
+
+/// Closes it, with a bar: the graph is written to its file.
+pub(crate) fn close(collection: Collection, quiet: bool) -> Result<()> {
+    let stage = Stage::begin(quiet, "closing the collection", None);
+    let closed = collection.close();
+    drop(stage);
+    Ok(closed?)
+}
+
+/// One line on standard output, at once.
+pub(crate) fn say(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(line.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}
+
+/// One JSON document on a line, at once.
+pub(crate) fn say_json(document: &impl serde::Serialize) -> Result<()> {
+    say(&serde_json::to_string(document).map_err(std::io::Error::from)?)
+}

@@ -1,0 +1,65 @@
+//! `vectorizer stats`: what a collection is and holds, without loading it.
+
+use clap::Args;
+use vectorizer::collection::Collection;
+
+use crate::failure::Result;
+use crate::figures::{bytes, count};
+use crate::index::{IndexArguments, say, say_json};
+
+const HELP: &str = "\
+Reads no vectors: it is quick however large the collection is.
+
+JSON: path, format, uuid, dimension, metric, hnsw, seed, vectors, dead, payloads, epoch, linked (null without a graph's file),
+store_bytes, graph_bytes.
+Exit status: 0 done; 1 the files are damaged or the collection is open elsewhere; 2 wrong arguments, or there is no collection.";
+
+/// Says what a collection is, how many vectors it holds and how much room it takes.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct StatsArguments {
+    #[command(flatten)]
+    index: IndexArguments,
+}
+
+pub(crate) fn run(arguments: &StatsArguments) -> Result<()> {
+    let stats = Collection::describe(&arguments.index.index)?;
+    if arguments.index.json {
+        return say_json(&stats);
+    }
+    let number = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX));
+    let linked = stats.linked.map_or_else(
+        || {
+            "no file: the graph is built when the collection is opened, if there is enough for one"
+                .to_owned()
+        },
+        |linked| {
+            format!(
+                "{} vectors linked, {}",
+                number(linked),
+                bytes(stats.graph_bytes)
+            )
+        },
+    );
+    let lines = [
+        format!("collection {} (format {})", stats.path, stats.format),
+        format!(
+            "vectors    {} of {} components, {}",
+            number(stats.vectors),
+            stats.dimension,
+            stats.metric
+        ),
+        format!("payloads   {}", number(stats.payloads)),
+        format!(
+            "dead       {} deleted or replaced, not dropped yet",
+            number(stats.dead)
+        ),
+        format!("store      {}", bytes(stats.store_bytes)),
+        format!("graph      {linked}"),
+        format!(
+            "made with  M {}, ef_construction {}, seed {}",
+            stats.hnsw.max_connections, stats.hnsw.ef_construction, stats.seed
+        ),
+    ];
+    say(&lines.join("\n"))
+}
