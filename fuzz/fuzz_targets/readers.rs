@@ -1,0 +1,51 @@
+//! Files of vectors, of true neighbours and of ids: the first byte says of which kind.
+#![no_main]
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use tempfile::TempDir;
+use vectorizer_bench::{IdFile, Matrix, truth};
+
+thread_local! {
+    static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
+}
+
+const NAMES: [&str; 5] = ["file.npy", "file.fvecs", "file.bvecs", "file.ivecs", "file.txt"];
+
+fn read(path: &Path) {
+    if let Ok(matrix) = Matrix::open(path) {
+        let mut rows = Vec::new();
+        for block in matrix.blocks(1 << 10).take(64) {
+            drop(matrix.read(block, &mut rows));
+        }
+    }
+    for queries in [1, 2, 7] {
+        drop(truth::read(path, queries, 3, 100));
+    }
+    if let Ok(mut ids) = IdFile::open(path) {
+        let count = ids.count();
+        while let Ok(some) = ids.read(100) {
+            if some.is_empty() {
+                break;
+            }
+        }
+        assert!(count > 0);
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, bytes)) = bytes.split_first() else {
+        return;
+    };
+    FOLDER.with_borrow_mut(|folder| {
+        let folder = folder.get_or_insert_with(|| {
+            let memory = Path::new("/dev/shm");
+            let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+            made.expect("a folder for the files")
+        });
+        let path = folder.path().join(NAMES[usize::from(*kind) % NAMES.len()]);
+        std::fs::write(&path, bytes).expect("the file can be written");
+        read(&path);
+    });
+});
