@@ -97,6 +97,8 @@ struct Writer {
     kept: usize,
     /// Whether the graph is another one than the file's, though it links as many.
     changed: bool,
+    /// How many were dead when there was no room to take them out.
+    hopeless: usize,
 }
 
 #[derive(Debug)]

@@ -22,6 +22,7 @@ use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
 
 pub mod cpu;
+mod detour;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod slot_set;
@@ -228,6 +229,13 @@ pub struct Selection {
     pub relink_fill: usize,
 }
 
+impl Selection {
+    /// How many candidates are considered when a row of `degree` places is chosen again without the dead.
+    pub(crate) fn candidates(&self, degree: usize) -> usize {
+        self.ef_construction.max(degree).min(256)
+    }
+}
+
 /// A run of new slots to be linked into the graph.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkBatch<'a> {
@@ -408,6 +416,18 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// # Errors
     /// The device failed.
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()>;
+
+    /// The links of `level` as they are to be without the slots that are not `alive`: a row for each of the others, in the order of
+    /// slots. A row that leads to dead ones is chosen again among the living it leads to and those that its dead lead to. Nothing changes.
+    ///
+    /// # Errors
+    /// No room for the transient buffers, or the device failed.
+    fn links_without_dead(
+        &self,
+        level: usize,
+        alive: &SlotSet,
+        selection: &Selection,
+    ) -> Result<LevelLinks>;
 
     /// Puts links that were read back in the place of all there are, for the first `levels.len()` slots: of every level from 0 to the highest.
     /// The caller has checked the rows' contents; their number and width are checked here.

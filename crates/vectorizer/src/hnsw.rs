@@ -6,6 +6,7 @@
 //! - `levels`: on which level a slot lives.
 //! - `plan`: which slots are linked together, and how links are chosen.
 //! - `planner`: whether a search walks the graph or compares everything.
+//! - `maintain`: the dead taken out.
 //! - `image`: a graph read back, and put back on this device or another.
 //! - `topology`: what holds of every graph, checked and mended: degrees, levels, reachability.
 //!
@@ -26,6 +27,7 @@ use crate::storage::{StagedRows, VectorStorage};
 
 mod image;
 mod levels;
+mod maintain;
 mod plan;
 mod planner;
 mod topology;
@@ -63,6 +65,11 @@ pub struct GraphStats {
     pub exact_queries: u64,
     /// Queries answered by walking the graph.
     pub graph_queries: u64,
+    /// Of both, queries of searches in which only some slots might be found, because others were dead or a filter left them out.
+    pub filtered_queries: u64,
+    /// Of those that walked the graph, queries that were then answered by comparing every vector that might be found: around them there
+    /// were too few.
+    pub rescued_queries: u64,
     /// The path of the latest search.
     pub last_path: Option<SearchPath>,
     /// The work done, for building and searching.
@@ -104,8 +111,12 @@ pub struct HnswGraph {
     entry: Option<Entry>,
     exact_queries: AtomicU64,
     graph_queries: AtomicU64,
+    filtered_queries: AtomicU64,
+    rescued_queries: AtomicU64,
     /// 0 none yet, 1 exact, 2 graph.
     last_path: AtomicU64,
+    /// The work done by engines that this one took the place of.
+    earlier: Counters,
 }
 
 /// A batch of links that is worked out and not yet visible.
@@ -142,7 +153,10 @@ impl HnswGraph {
             entry: None,
             exact_queries: AtomicU64::new(0),
             graph_queries: AtomicU64::new(0),
+            filtered_queries: AtomicU64::new(0),
+            rescued_queries: AtomicU64::new(0),
             last_path: AtomicU64::new(0),
+            earlier: Counters::default(),
         })
     }
 
@@ -308,9 +322,11 @@ impl HnswGraph {
         }
         let k = k.min(findable);
         let engine = self.storage.engine();
+        let linked = slot(self.linked());
         let sizes = planner::Sizes {
-            count: self.len(),
-            linked: self.linked(),
+            count: findable,
+            linked: allowed.map_or(self.linked(), |allowed| allowed.count_in(0..linked)),
+            walked: self.linked(),
             k,
         };
         let powers = planner::Powers {
@@ -329,6 +345,10 @@ impl HnswGraph {
             ),
         };
         let graph = path == SearchPath::Graph;
+        if allowed.is_some() {
+            self.filtered_queries
+                .fetch_add(count as u64, Ordering::Relaxed);
+        }
         let counter = if graph {
             &self.graph_queries
         } else {
@@ -398,6 +418,8 @@ impl HnswGraph {
         if short.is_empty() {
             return Ok(hits);
         }
+        self.rescued_queries
+            .fetch_add(short.len() as u64, Ordering::Relaxed);
         let dimension = self.dimension();
         let asked = |query: &usize| &queries[query * dimension..][..dimension];
         let asked: Vec<f32> = short.iter().flat_map(asked).copied().collect();
@@ -481,12 +503,14 @@ impl HnswGraph {
             top_level: self.entry.map_or(0, |entry| entry.level),
             exact_queries: self.exact_queries.load(Ordering::Relaxed),
             graph_queries: self.graph_queries.load(Ordering::Relaxed),
+            filtered_queries: self.filtered_queries.load(Ordering::Relaxed),
+            rescued_queries: self.rescued_queries.load(Ordering::Relaxed),
             last_path: match self.last_path.load(Ordering::Relaxed) {
                 1 => Some(SearchPath::Exact),
                 2 => Some(SearchPath::Graph),
                 _ => None,
             },
-            counters: self.storage.engine().counters(),
+            counters: self.counters(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::config::MAX_DIMENSION;
-use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, Staged, slot};
+use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, SlotSet, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
 use crate::models::DistanceMetric;
@@ -14,6 +14,9 @@ use originals::{Originals, StagedOriginals};
 
 /// The bound on a vector's squared length for Euclidean and the dot product: beyond it f32 distances could overflow.
 pub const MAX_SQUARED_LENGTH: f32 = f32::MAX / 16.0;
+
+/// How many numbers move in one step.
+const MOVE_VALUES: usize = 16 << 20;
 
 /// Vectors in the memory of one device, numbered by slot in the order they came.
 ///
@@ -39,6 +42,7 @@ pub struct VectorStorage {
     engine: Box<dyn Engine>,
     device: Device,
     metric: DistanceMetric,
+    threads: usize,
     originals: Option<Originals>,
 }
 
@@ -90,6 +94,7 @@ impl VectorStorage {
             engine,
             device,
             metric,
+            threads,
             originals,
         })
     }
@@ -137,6 +142,37 @@ impl VectorStorage {
             originals.commit(staged);
         }
         slot(first)..slot(self.len())
+    }
+
+    /// The vectors in the slots that are `alive`, in their order, on the same device, in memory of their own.
+    pub(crate) fn only(&self, alive: &SlotSet) -> Result<Self> {
+        let layout = self.engine.layout();
+        let mut only = Self {
+            engine: engine::open(&self.device, layout, self.threads)?,
+            device: self.device.clone(),
+            metric: self.metric,
+            threads: self.threads,
+            originals: self.originals.as_ref().map(|all| all.only(alive)),
+        };
+        let count = (MOVE_VALUES / layout.dimension).max(1);
+        let mut rows = vec![0.0; count * layout.dimension];
+        for first in (0..self.len()).step_by(count) {
+            let slots = slot(first)..slot(self.len().min(first + count));
+            let rows = &mut rows[..slots.len() * layout.dimension];
+            if alive.count_in(slots.clone()) == 0 {
+                continue;
+            }
+            self.engine.read_rows(slots.clone(), rows)?;
+            let mut kept = 0;
+            for alive in alive.iter_in(slots.clone()) {
+                let from = (alive - slots.start) as usize * layout.dimension;
+                rows.copy_within(from..from + layout.dimension, kept);
+                kept += layout.dimension;
+            }
+            let staged = only.engine.stage_rows(&rows[..kept])?;
+            only.engine.commit_rows(staged);
+        }
+        Ok(only)
     }
 
     /// The vector in `slot`, bit for bit as it was added; `None` if there is none.

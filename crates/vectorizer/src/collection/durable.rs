@@ -239,9 +239,6 @@ impl Collection {
     /// # Errors
     /// No room, the device failed, or [`VectorizerError::StoreFailed`]; searches find the same as before.
     pub fn compact(&self) -> Result<()> {
-        if self.state.read().ids.dead() > 0 {
-            self.move_together()?;
-        }
         self.optimize()?;
         self.flush()?;
         if let Some(store) = &self.store {

@@ -94,6 +94,15 @@ impl Ids {
         (self.dead() > 0).then_some(&self.alive)
     }
 
+    /// The living alone, under new slots in their order.
+    pub(super) fn only_living(&self) -> Self {
+        let mut only = Self::default();
+        for (_, id) in self.iter() {
+            only.push(id);
+        }
+        only
+    }
+
     /// How many are alive.
     pub(super) fn len(&self) -> usize {
         self.table.len()

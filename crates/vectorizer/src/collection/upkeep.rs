@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 
 use parking_lot::MutexGuard;
 
-use super::{Change, Collection, State, Writer};
-use crate::engine::NO_SLOT;
+use super::{Change, Collection, Writer};
 use crate::error::{Result, VectorizerError};
-use crate::hnsw::{HnswGraph, Progress};
+use crate::hnsw::Progress;
 
 /// Rows that are not linked yet are compared one by one in every search. Past this many they are linked: the first time,
 /// and later, when a scan of the tail would cost about as much as a walk through the graph.
@@ -15,11 +14,9 @@ pub(super) const FIRST_TAIL: usize = 4096;
 const LATER_TAIL: usize = 1024;
 /// Reading everything for reachability is worth it each time this share (one in) of the linked is new.
 const MEND_SHARE: usize = 16;
-/// Past this share (one in) of dead slots, and this many, the living move together.
+/// Past this share (one in) of dead slots, and this many, they are taken out.
 const DEAD_SHARE: usize = 4;
 const DEAD_LEAST: usize = 1024;
-/// How many numbers move in one step.
-const MOVE_VALUES: usize = 1 << 20;
 
 impl Collection {
     /// Does what is due after a change. The change is made and seen whatever happens now: a tail that could not be linked stays one,
@@ -30,7 +27,7 @@ impl Collection {
         }
     }
 
-    /// Links a tail that is long enough and moves the living together where many are dead.
+    /// Takes the dead out where they are many, and links a tail that is long enough.
     fn tidy(&self) -> Result<()> {
         self.tidy_with(&mut |_| ControlFlow::Continue(()))
     }
@@ -42,6 +39,15 @@ impl Collection {
     ) -> Result<()> {
         let state = self.state.read();
         let (dead, slots) = (state.ids.dead(), state.graph.len());
+        drop(state);
+        if dead >= DEAD_LEAST && dead >= slots / DEAD_SHARE {
+            let mut writer = self.writer.lock();
+            if dead > writer.hopeless + writer.hopeless / 8 {
+                self.take_out_dead(&mut writer)?;
+            }
+        }
+        let state = self.state.read();
+        let slots = state.graph.len();
         let least = if state.graph.linked() == 0 {
             FIRST_TAIL
         } else {
@@ -49,16 +55,14 @@ impl Collection {
         };
         let tail_is_long = slots - state.graph.linked() >= least;
         drop(state);
-        if dead >= DEAD_LEAST && dead >= slots / DEAD_SHARE {
-            self.move_together()
-        } else if tail_is_long {
+        if tail_is_long {
             self.link(false, progress)
         } else {
             Ok(())
         }
     }
 
-    /// Links everything that is not linked yet and makes sure that every slot can be reached. Searches go on meanwhile.
+    /// Takes the dead out, links everything that is not linked yet, and makes sure that every slot can be reached. Searches go on meanwhile.
     ///
     /// # Errors
     /// No room, or the device failed; what was linked stays linked, the rest stays a tail.
@@ -74,6 +78,7 @@ impl Collection {
         &self,
         mut progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<()> {
+        self.consolidate()?;
         self.link(true, &mut progress)
     }
 
@@ -153,41 +158,40 @@ impl Collection {
         }
     }
 
-    /// Moves the living to a new graph without the dead, linked as far as the old one was; readers change over when it is done.
-    pub(super) fn move_together(&self) -> Result<()> {
+    /// Takes the slots of deleted and replaced vectors out of the graph, relinks what was linked to them, and gives their memory back.
+    /// Searches go on meanwhile; whoever changes something waits. It happens by itself when a quarter of all slots are dead,
+    /// and as a part of [`Collection::optimize`].
+    ///
+    /// # Errors
+    /// No room (it takes what the living take, until it is done), or the device failed; everything is as before.
+    pub fn consolidate(&self) -> Result<()> {
         let mut writer = self.writer.lock();
+        self.take_out_dead(&mut writer)
+    }
+
+    /// The guard says that nobody else writes.
+    fn take_out_dead(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
         let state = self.state.read();
-        let mut moved = State::empty(HnswGraph::new(
-            &self.context,
-            self.dimension,
-            self.metric,
-            self.options,
-        )?);
-        let mut rows = Vec::new();
-        let mut numbers = vec![NO_SLOT; state.graph.len()];
-        for (slot, id) in state.ids.iter() {
-            let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
-            rows.extend(state.graph.get(slot)?.ok_or_else(unknown)?);
-            numbers[slot as usize] = crate::engine::slot(moved.ids.len());
-            moved.ids.push(id);
-            if rows.len() >= MOVE_VALUES {
-                moved.graph.append(&rows)?;
-                rows.clear();
-            }
-        }
-        moved.graph.append(&rows)?;
-        if state.graph.linked() > 0 {
-            moved.graph.build(|_| ControlFlow::Continue(()))?;
-        }
+        let Some(alive) = state.ids.alive() else {
+            return Ok(());
+        };
+        // Not again before more have died.
+        writer.hopeless = state.ids.dead();
+        let numbers = alive.numbering(state.graph.len());
+        let (graph, ids) = (state.graph.without_dead(alive)?, state.ids.only_living());
         drop(state);
         self.record(&Change::DropDead)?;
         let mut state = self.state.write();
-        (state.graph, state.ids) = (moved.graph, moved.ids);
+        let old = std::mem::replace(&mut state.graph, graph);
+        state.ids = ids;
         state.renumber(&numbers);
         drop(state);
         writer.unmended = 0;
+        writer.hopeless = 0;
+        // No reader waits while its memory is given back.
+        drop(old);
         writer.changed = true;
-        self.keep_graph_or_warn(&mut writer);
+        self.keep_graph_or_warn(writer);
         Ok(())
     }
 }

@@ -1,16 +1,17 @@
 //! The CPU engine: the fallback people run, and the oracle the GPU is checked against.
 //!
 //! `rows` keeps the vectors and `graph` the links (on `pages` from the operating system); `distance` scores rows; `walk` searches
-//! the graph; `link` adds slots to it, by the choice of `select`; `exact` searches all rows; `pool` shares work among threads.
+//! the graph; `link` adds slots to it, by the choice of `select`, and `reconnect` does without the dead; `exact` searches all rows; `pool` shares work among threads.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::engine::detour::Detour;
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, SlotSet, Staged,
-    Walk, check_shape, slot,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, Selection,
+    SlotSet, Staged, Walk, check_shape,
 };
 use crate::error::Result;
 use crate::gpu::memory::Ledger;
@@ -19,7 +20,7 @@ use graph::{Graph, StagedLinks};
 use link::LinkScratch;
 use pool::{Pool, Purpose};
 use rows::{Rows, StagedRows};
-use walk::{Beams, Descend, Descent, Ground, Scratch, Turn};
+use walk::{Among, Beams, Descend, Descent, Ground, Scratch, Turn};
 
 mod distance;
 mod exact;
@@ -28,6 +29,7 @@ mod link;
 mod nearest;
 mod pages;
 mod pool;
+mod reconnect;
 mod rows;
 mod select;
 mod walk;
@@ -137,7 +139,14 @@ impl CpuEngine {
         });
     }
 
-    fn walk_batch(&self, queries: &[f32], walk: &Walk, hits: &mut [Neighbor], k: usize) {
+    fn walk_batch(
+        &self,
+        queries: &[f32],
+        walk: &Walk,
+        among: Option<Among<'_>>,
+        hits: &mut [Neighbor],
+        k: usize,
+    ) {
         let none = Descent::NONE;
         let mut turns: Vec<Turn<'_>> = queries
             .chunks_exact(self.layout.dimension)
@@ -179,6 +188,7 @@ impl CpuEngine {
                     self.distance.run(Beams {
                         ground,
                         walk,
+                        among,
                         turns,
                         scratch,
                     });
@@ -244,11 +254,19 @@ impl Engine for CpuEngine {
     }
 
     fn walk(&self, queries: &[f32], walk: &Walk, allowed: Option<&SlotSet>) -> Result<Hits> {
-        if allowed.is_some() {
-            return self.exact(queries, walk.k, 0..slot(self.graph.len()), allowed);
-        }
-        let k = walk.k.min(self.graph.len());
+        let linked = self.graph.len();
         let count = queries.len() / self.layout.dimension;
+        let detour = match allowed {
+            None => None,
+            Some(allowed) => match Detour::new(&self.layout, linked, walk.ef, allowed) {
+                Some(detour) => Some((allowed, detour)),
+                None => return Ok(Hits::none(count)),
+            },
+        };
+        let among = detour
+            .as_ref()
+            .map(|(allowed, detour)| Among { allowed, detour });
+        let k = walk.k.min(linked);
         if k == 0 {
             return Ok(Hits::none(count));
         }
@@ -270,12 +288,13 @@ impl Engine for CpuEngine {
                 self.distance.run(Beams {
                     ground,
                     walk,
+                    among,
                     turns,
                     scratch,
                 });
             });
         } else {
-            self.walk_batch(queries, walk, &mut hits, k);
+            self.walk_batch(queries, walk, among, &mut hits, k);
         }
         Ok(Hits::new(k, hits))
     }
@@ -309,6 +328,15 @@ impl Engine for CpuEngine {
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()> {
         self.graph.attach(attachments);
         Ok(())
+    }
+
+    fn links_without_dead(
+        &self,
+        level: usize,
+        alive: &SlotSet,
+        selection: &Selection,
+    ) -> Result<LevelLinks> {
+        Ok(reconnect::rows(self, level, alive, selection))
     }
 
     fn put_links(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()> {

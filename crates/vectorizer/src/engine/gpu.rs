@@ -1,7 +1,7 @@
 //! The GPU engine: rows and links in device memory, worked on by the kernels.
 //!
 //! `rows` keeps the vectors in chunks, `transfer` brings them there, `exact` plans exact search; `graph` keeps the links, `walk` goes
-//! along them, `near` and `link` add new slots to them; `record` puts kernels into a submission and reads results back. Every wait has a
+//! along them, `near` and `link` add new slots to them, `reconnect` does without the dead; `record` puts kernels into a submission and reads results back. Every wait has a
 //! bound, and every answer carries the number of its search: an old answer in its place is an error, never a result.
 
 use std::collections::VecDeque;
@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, SlotSet, Staged, Walk,
-    check_shape,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Selection, SlotSet, Staged,
+    Walk, check_shape,
 };
 use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
-use rows::{Rows, StagedRows, small};
+use rows::{Rows, StagedRows};
 use work::Work;
 
 mod exact;
@@ -30,6 +30,7 @@ mod link;
 mod near;
 #[cfg(test)]
 mod part_tests;
+mod reconnect;
 mod record;
 mod rows;
 #[cfg(test)]
@@ -120,10 +121,7 @@ impl Engine for GpuEngine {
     }
 
     fn walk(&self, queries: &[f32], walk: &Walk, allowed: Option<&SlotSet>) -> Result<Hits> {
-        if allowed.is_some() {
-            return self.exact_search(queries, walk.k, 0..small(self.graph.linked()), allowed);
-        }
-        self.walk_graph(queries, walk)
+        self.walk_graph(queries, walk, allowed)
     }
 
     fn max_ef(&self) -> usize {
@@ -154,6 +152,15 @@ impl Engine for GpuEngine {
 
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()> {
         self.graph.attach(&self.device, attachments)
+    }
+
+    fn links_without_dead(
+        &self,
+        level: usize,
+        alive: &SlotSet,
+        selection: &Selection,
+    ) -> Result<LevelLinks> {
+        self.reconnect(level, alive, selection)
     }
 
     fn put_links(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()> {

@@ -145,6 +145,19 @@ impl SlotSet {
         }
         numbers
     }
+
+    /// The bits of slots `0..count`, 32 in a word, the first slot's lowest.
+    #[cfg(feature = "gpu")]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves are meant")]
+    pub(crate) fn half_words(&self, count: usize) -> Vec<u32> {
+        let mut halves: Vec<u32> = self
+            .words
+            .iter()
+            .flat_map(|word| [*word as u32, (*word >> 32) as u32])
+            .collect();
+        halves.resize(count.div_ceil(32).max(1), 0);
+        halves
+    }
 }
 
 impl PartialEq for SlotSet {

@@ -2,15 +2,25 @@
 //!
 //! The choice is made from the collection's size and stored figures alone: never from a clock, so that the same search takes the
 //! same path every time, and never from the number of queries, so that an answer does not depend on its company.
+//!
+//! Where only some slots may be found, a walk costs about what it costs among all (measured down to one slot in twenty, on pictures and
+//! texts), and comparing costs less: the fewer there are, the sooner they are all compared.
 
 use crate::config::{HnswConfig, MAX_EF, SearchOptions, SearchPath};
 use crate::error::{Result, VectorizerError};
 
+/// Where fewer than one in this many of the linked may be found, walks with the usual beam miss too many.
+const SPARSE: usize = 20;
+
 /// What the choice is made from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
+    /// Slots that may be found.
     pub(super) count: usize,
+    /// Of these, linked.
     pub(super) linked: usize,
+    /// Slots that are linked, whether they may be found or not.
+    pub(super) walked: usize,
     pub(super) k: usize,
 }
 
@@ -52,17 +62,24 @@ pub(super) fn choose(
     }
     // A beam wider than the graph finds no more.
     let ef = asked.max(sizes.k).min(sizes.linked.max(sizes.k));
+    let sparse = sizes.linked.saturating_mul(SPARSE) < sizes.walked;
     match options.path {
         SearchPath::Exact => Ok(Choice::Exact),
-        SearchPath::Graph if sizes.count > 0 && sizes.linked == 0 => {
+        SearchPath::Graph if sizes.count > 0 && sizes.walked == 0 => {
             Err(VectorizerError::SearchFailed)
         }
         SearchPath::Graph if ef > max_ef => Err(VectorizerError::InvalidEf {
             actual: ef,
             max: max_ef,
         }),
+        SearchPath::Graph if sparse => {
+            let wider = asked.saturating_mul(sizes.walked / (sizes.linked * SPARSE).max(1));
+            let ef = wider.clamp(ef, max_ef).min(sizes.linked.max(ef));
+            Ok(Choice::Graph { ef })
+        }
         SearchPath::Graph => Ok(Choice::Graph { ef }),
         SearchPath::Auto if sizes.linked == 0 || ef > max_ef => Ok(Choice::Exact),
+        SearchPath::Auto if sparse => Ok(Choice::Exact),
         SearchPath::Auto => {
             // The paper's cost: the beam's slots are expanded once each, about half of their links being new.
             let walked = ef.saturating_mul(config.max_connections);
@@ -85,6 +102,7 @@ mod tests {
     const SIZES: Sizes = Sizes {
         count: 100_000,
         linked: 100_000,
+        walked: 100_000,
         k: 10,
     };
 
@@ -113,6 +131,7 @@ mod tests {
         let small = Sizes {
             count: 1000,
             linked: 1000,
+            walked: 1000,
             ..SIZES
         };
         assert_eq!(chosen(small, SearchPath::Auto, None), Ok(Choice::Exact));
@@ -149,7 +168,11 @@ mod tests {
 
     #[test]
     fn without_a_graph_only_its_own_wish_fails() {
-        let unlinked = Sizes { linked: 0, ..SIZES };
+        let unlinked = Sizes {
+            linked: 0,
+            walked: 0,
+            ..SIZES
+        };
         assert_eq!(chosen(unlinked, SearchPath::Auto, None), Ok(Choice::Exact));
         assert_eq!(
             chosen(unlinked, SearchPath::Graph, None),
@@ -161,8 +184,54 @@ mod tests {
     fn a_long_tail_is_scanned_with_the_rest() {
         let tail = Sizes {
             linked: 2000,
+            walked: 2000,
             ..SIZES
         };
         assert_eq!(chosen(tail, SearchPath::Auto, None), Ok(Choice::Exact));
+    }
+
+    #[test]
+    fn where_few_may_be_found_they_are_compared() {
+        let among = |linked, k| {
+            let sizes = Sizes {
+                count: linked,
+                linked,
+                walked: 1_000_000,
+                k,
+            };
+            chosen(sizes, SearchPath::Auto, None).unwrap()
+        };
+        assert_eq!(among(100_000, 10), Choice::Graph { ef: 64 });
+        assert_eq!(among(50_000, 10), Choice::Graph { ef: 64 });
+        assert_eq!(among(49_999, 10), Choice::Exact);
+        assert_eq!(among(0, 0), Choice::Exact);
+        let half = Sizes {
+            count: 1000,
+            linked: 1000,
+            walked: 2000,
+            k: 500,
+        };
+        // The beam is as wide as k, and wider than it pays.
+        assert_eq!(chosen(half, SearchPath::Auto, Some(1)), Ok(Choice::Exact));
+    }
+
+    #[test]
+    fn a_walk_that_is_asked_for_where_few_may_be_found_is_wider() {
+        let sparse = Sizes {
+            count: 1000,
+            linked: 1000,
+            walked: 100_000,
+            k: 10,
+        };
+        assert_eq!(
+            chosen(sparse, SearchPath::Graph, None),
+            Ok(Choice::Graph { ef: 320 })
+        );
+        let none = Sizes {
+            count: 0,
+            linked: 0,
+            ..sparse
+        };
+        assert!(chosen(none, SearchPath::Graph, None).is_ok());
     }
 }

@@ -3,6 +3,8 @@
 use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_EXTERNAL, SCORE};
 
 const SORT: Part = Part::Text(include_str!("sort.wgsl"));
+/// Which rows are compared.
+const LIST: Part = Part::Text(include_str!("list.wgsl"));
 const NEAREST: Part = Part::Text(include_str!("nearest.wgsl"));
 
 crate::kernels::params! {
@@ -25,6 +27,7 @@ pub(crate) static TILE: Kernel = Kernel {
     parts: &[
         ORDER,
         Part::Rows,
+        LIST,
         Part::Text(include_str!("exact_tile.wgsl")),
         SORT,
         NEAREST,
@@ -42,6 +45,7 @@ pub(crate) static SCAN: Kernel = Kernel {
         SCORE,
         QUERY_EXTERNAL,
         QUERY,
+        LIST,
         Part::Text(include_str!("exact_scan.wgsl")),
         SORT,
         NEAREST,
@@ -88,6 +92,7 @@ pub(crate) static SCORES: Kernel = Kernel {
         SCORE,
         QUERY_EXTERNAL,
         QUERY,
+        LIST,
         Part::Text(include_str!("exact_scores.wgsl")),
     ],
 };
@@ -102,12 +107,14 @@ const SHARED_PARTS: u32 = 512;
 /// Queries of a tile.
 pub(crate) const TILE_QUERIES: u32 = 128;
 
-/// The constants of `kernel` for rows of `parts` vec4, lists of `capacity` candidates, and tiles that hold `depth` parts at a time.
+/// The constants of `kernel` for rows of `parts` vec4, lists of `capacity` candidates, tiles that hold `depth` parts at a time, and rows that
+/// are `listed` or lie one after the other.
 pub(crate) fn constants(
     kernel: &Kernel,
     parts: u32,
     capacity: u32,
     depth: u32,
+    listed: bool,
 ) -> Vec<(&'static str, Constant)> {
     let shared = parts <= SHARED_PARTS;
     let queries = if kernel == &TILE { TILE_QUERIES } else { 1 };
@@ -117,6 +124,7 @@ pub(crate) fn constants(
         ("QUERIES", Constant::Number(queries)),
         ("THREADS", Constant::Number(256)),
         ("DEPTH", Constant::Number(depth)),
+        ("LISTED", Constant::Flag(listed)),
         ("QUERY_SHARED", Constant::Flag(shared)),
         (
             "QUERY_PARTS",

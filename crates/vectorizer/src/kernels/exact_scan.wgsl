@@ -4,7 +4,7 @@
 
 struct Params {
     queries: u32,
-    // The rows of this dispatch: from first_row in the chunk, whose row 0 is slot first_slot.
+    // The rows of this dispatch: from first_row in the chunk or in the list; row 0 of the chunk is slot first_slot.
     first_row: u32,
     rows: u32,
     first_slot: u32,
@@ -29,8 +29,9 @@ fn exact_scan(place: Place) {
     for (var base = start; base < end; base += 32u) {
         let row = base + thread / TEAM;
         let within = row < end;
-        let slot = params.first_slot + params.first_row + row;
-        let key = key_of(score_query(thread, query, params.first_row + row, within));
+        let at = row_at(params.first_row + min(row, params.rows - 1u));
+        let slot = params.first_slot + at;
+        let key = key_of(score_query(thread, query, at, within));
         var pending = within && (thread & 7u) == 0u && is_near(0u, key, slot);
         // Each cut makes room for KEEP, at least 16, of 32 rows: 3 rounds at most.
         for (var round = 0u; round < 4u; round++) {

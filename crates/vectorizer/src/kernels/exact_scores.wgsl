@@ -22,7 +22,8 @@ fn exact_scores(place: Place) {
     for (var base = place.group.y * 32u; base < params.rows; base += place.groups.y * 32u) {
         let row = base + thread / TEAM;
         let within = row < params.rows;
-        let score = score_query(thread, query, params.first_row + row, within);
+        let at = row_at(params.first_row + min(row, params.rows - 1u));
+        let score = score_query(thread, query, at, within);
         if within && (thread & 7u) == 0u {
             scores[to + row] = score;
         }

@@ -6,7 +6,7 @@
 
 struct Params {
     queries: u32,
-    // The rows of this dispatch: from first_row in the chunk, whose row 0 is slot first_slot.
+    // The rows of this dispatch: from first_row in the chunk or in the list; row 0 of the chunk is slot first_slot.
     first_row: u32,
     rows: u32,
     first_slot: u32,
@@ -75,7 +75,7 @@ fn exact_tile(
         var sum6 = vec4<f32>();
         var sum7 = vec4<f32>();
         // What goes into workgroup memory next is fetched while what is there is computed with.
-        let fetch_row = min(tile + fetch_at, params.rows - 1u) + params.first_row;
+        let fetch_row = row_at(min(tile + fetch_at, params.rows - 1u) + params.first_row);
         var next_query = fetch_query(first_query, fetch_at, fetch_part);
         var next_query_2 = vec4<f32>();
         if DEPTH == 4u {
@@ -129,9 +129,10 @@ fn exact_tile(
             let query = my_query + 16u * i;
             for (var j = 0u; j < 4u; j++) {
                 let row = tile + my_row + 16u * j;
+                let slot = params.first_slot + row_at(params.first_row + min(row, params.rows - 1u));
                 let score = select(-scores[i][j], scores[i][j], EUCLIDEAN);
                 if query < queries_here && row < slab_end
-                    && is_near(query, key_of(score), params.first_slot + params.first_row + row) {
+                    && is_near(query, key_of(score), slot) {
                     pending |= 1u << (4u * i + j);
                 }
             }
@@ -141,7 +142,8 @@ fn exact_tile(
             for (var left = pending; left != 0u; left &= left - 1u) {
                 let bit = firstTrailingBit(left);
                 let query = my_query + 16u * (bit >> 2u);
-                let slot = params.first_slot + params.first_row + tile + my_row + 16u * (bit & 3u);
+                let row = tile + my_row + 16u * (bit & 3u);
+                let slot = params.first_slot + row_at(params.first_row + row);
                 let sum = scores[bit >> 2u][bit & 3u];
                 let key = key_of(select(-sum, sum, EUCLIDEAN));
                 if !is_near(query, key, slot) || put_down(query, first_list + query * params.slabs, key, slot) {

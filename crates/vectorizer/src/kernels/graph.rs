@@ -13,8 +13,8 @@ const CHOOSE: Part = Part::Text(include_str!("choose.wgsl"));
 const WORK: Part = Part::Text(include_str!("work.wgsl"));
 
 params! {
-    /// Of both walks.
-    WalkParams { queries, entry, entry_level, level, ef, k, slots, epoch, first }
+    /// Of all walks.
+    WalkParams { queries, entry, entry_level, level, ef, k, slots, epoch, first, approach, hops, least, seeds }
     /// Of [`NEAR_SCORE`].
     NearScoreParams { members, first_row, first_column, columns, rows }
     /// Of [`NEAR_TOP`].
@@ -25,6 +25,8 @@ params! {
     GroupParams { members, degree, target_count_at, stride }
     /// Of [`LINK`].
     LinkParams { level, first, members, batch_first, own, fill, degree, target_count_at }
+    /// Of [`RECONNECT`].
+    ReconnectParams { members, first, level, degree, keep, own, fill }
     /// Of [`WRITE_MEMBERS`] and [`WRITE_TARGETS`].
     WriteParams { level, members, degree, target_count_at, stride }
 }
@@ -45,6 +47,25 @@ pub(crate) static WALK_EXTERNAL: Kernel = Kernel {
         VISITED,
         WALK,
         Part::Text(include_str!("walk_external.wgsl")),
+    ],
+};
+
+/// Walks for queries from outside where only some slots may be found.
+pub(crate) static WALK_AMONG: Kernel = Kernel {
+    entry: "walk_among",
+    params: WalkParams::FIELDS,
+    parts: &[
+        ORDER,
+        Part::Rows,
+        Part::Links,
+        Part::Team,
+        SCORE,
+        QUERY_EXTERNAL,
+        QUERY,
+        QUEUE,
+        VISITED,
+        WALK,
+        Part::Text(include_str!("walk_among.wgsl")),
     ],
 };
 
@@ -143,10 +164,29 @@ pub(crate) static WRITE_TARGETS: Kernel = Kernel {
     parts: &[Part::LinksToWrite, Part::Text(include_str!("write.wgsl"))],
 };
 
+/// Rows of links without the dead.
+pub(crate) static RECONNECT: Kernel = Kernel {
+    entry: "reconnect",
+    params: ReconnectParams::FIELDS,
+    parts: &[
+        ORDER,
+        Part::Rows,
+        Part::Links,
+        Part::Team,
+        SCORE,
+        QUEUE,
+        VISITED,
+        CHOOSE,
+        WORK,
+        Part::Text(include_str!("reconnect.wgsl")),
+    ],
+};
+
 /// Every kernel of the graph.
 #[cfg(test)]
-pub(crate) static ALL: [&Kernel; 10] = [
+pub(crate) static ALL: [&Kernel; 12] = [
     &WALK_EXTERNAL,
+    &WALK_AMONG,
     &WALK_SLOTS,
     &NEAR_SCORE,
     &NEAR_TOP,
@@ -156,6 +196,7 @@ pub(crate) static ALL: [&Kernel; 10] = [
     &LINK,
     &WRITE_MEMBERS,
     &WRITE_TARGETS,
+    &RECONNECT,
 ];
 
 /// The widest beam of a kernel.
@@ -202,8 +243,13 @@ pub(crate) fn constants(
     if kernel == &NEAR_SCORE || kernel == &TAKE_SEGMENTS || kernel == &PLACE_EDGES {
         return Vec::new();
     }
-    let walks = kernel == &WALK_EXTERNAL || kernel == &WALK_SLOTS;
-    let (threads, fresh, queue) = if walks {
+    let among = kernel == &WALK_AMONG;
+    let walks = among || kernel == &WALK_EXTERNAL || kernel == &WALK_SLOTS;
+    let (threads, fresh, queue) = if among {
+        // Links of several slots are followed at a time.
+        let threads = if shape.few { 256 } else { 128 };
+        (threads, threads, room)
+    } else if walks {
         // Long rows and wide queues are worth more threads a walk; else more walks side by side are worth more.
         let more = shape.degree > 64 || shape.parts >= 64 || room >= 128;
         let threads = match (shape.few, more) {
@@ -227,17 +273,27 @@ pub(crate) fn constants(
     }
     if walks {
         let lanes = if shape.subgroups { 0 } else { threads };
-        let lists = 8 * queue + 8 * fresh + 4 * shape.degree + 4 * lanes + 256;
-        // A reset leaves the queue in the table, and room for the links of one slot up to three quarters.
-        let least = ((queue + shape.degree) * 4 / 3 + 1).next_power_of_two();
+        let rows = if among { 8 * shape.degree + 256 } else { 0 };
+        let lists = 8 * queue + 12 * fresh + rows + 4 * lanes + 256;
+        // A reset leaves the queue in the table, and room for what comes next up to three quarters.
+        let least = ((queue + fresh) * 4 / 3 + 1).next_power_of_two();
         // Wide beams need what every device has beyond the least that WebGPU promises.
         let limit = if queue > 256 { 2 * LIGHT } else { LIGHT };
         let shared = shape.parts <= SHARED_PARTS && lists + 16 * shape.parts + 4 * least <= limit;
         let query = if shared { shape.parts } else { 1 };
         let visited = visited_room(queue, least, shape.few, limit - lists - 16 * query);
         all.extend([
+            ("MET", Constant::Number(fresh)),
             ("QUERY_SHARED", Constant::Flag(shared)),
             ("QUERY_PARTS", Constant::Number(query)),
+            ("VISITED", Constant::Number(visited)),
+            ("VISITED_BITS", Constant::Number(visited.ilog2())),
+        ]);
+    }
+    if kernel == &RECONNECT {
+        // A reset leaves the queue and the slot itself in the table, and room for the links of one slot.
+        let visited = ((queue + shape.degree + 1) * 4 / 3 + 1).next_power_of_two();
+        all.extend([
             ("VISITED", Constant::Number(visited)),
             ("VISITED_BITS", Constant::Number(visited.ilog2())),
         ]);

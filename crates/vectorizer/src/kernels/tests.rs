@@ -25,8 +25,9 @@ fn every_used() -> Vec<Specialised> {
                         chunk_shift: 15,
                     };
                     for kernel in exact::ALL {
-                        for depth in [2, 4] {
-                            let constants = exact::constants(kernel, parts, capacity, depth);
+                        for (depth, listed) in [(2, false), (4, false), (4, true)] {
+                            let constants =
+                                exact::constants(kernel, parts, capacity, depth, listed);
                             all.push(Specialised {
                                 kernel,
                                 rows,
@@ -279,7 +280,7 @@ fn rows_in_several_chunks_are_found_by_shift_and_mask() {
         kernel: &exact::RESCORE,
         scoring: Scoring::SquaredEuclidean,
         subgroups: true,
-        constants: exact::constants(&exact::RESCORE, 2, 32, 2),
+        constants: exact::constants(&exact::RESCORE, 2, 32, 2, false),
     };
     let (module, _) = parse(&kernel);
     let chunks = module

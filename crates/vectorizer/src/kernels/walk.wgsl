@@ -1,6 +1,6 @@
 // The walk through the graph, one workgroup a query: greedy down the upper levels, then a beam on the target level.
 //
-// DEGREE: links of a slot on level 0, at most THREADS and at most FRESH. QUEUE: at least `ef`. Every link read is NO_SLOT or a slot that
+// DEGREE: links of a slot on level 0, at most THREADS and at most FRESH. MET: at least DEGREE. QUEUE: at least `ef`. Every link read is NO_SLOT or a slot that
 // is linked, which is what keeps `row_part` and `link_at` in bounds.
 
 struct Params {
@@ -15,32 +15,40 @@ struct Params {
     epoch: u32,
     // The first query of this dispatch.
     first: u32,
+    // Of walks among some slots alone: the first beam's width, the links of a slot that are replaced, the least share of allowed slots
+    // around a query, of 2 to the power of 16, and how many seeds there are.
+    approach: u32,
+    hops: u32,
+    least: u32,
+    seeds: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 // k neighbours a query: the bits of the score, and the slot.
 @group(0) @binding(2) var<storage, read_write> found: array<vec2<u32>>;
-var<workgroup> met: array<u32, DEGREE>;
+var<workgroup> met: array<u32, MET>;
 var<workgroup> met_count: atomic<u32>;
 
 fn query_of(place: Place) -> u32 {
     return params.first + place.group.y * place.groups.x + place.group.x;
 }
 
-// Answers a query. Returns how many scores were computed and how many rows of links read.
-fn answer(place: Place, query: u32) -> vec2<u32> {
-    let thread = thread_of(place);
+// Scores computed for the query, and rows of links read.
+var<private> distances: u32;
+var<private> hops: u32;
+
+// Greedy, from the entry point to the level above the target level: to the best neighbour as long as there is a better one. Returns
+// where that leads, slot and key.
+fn descend(thread: u32, query: u32) -> vec2<u32> {
     let team = thread / TEAM;
     let teams = THREADS / TEAM;
     let leads = (thread & 7u) == 0u;
     load_query(thread, query);
 
-    var distances = 1u;
-    var hops = 0u;
+    distances = 1u;
+    hops = 0u;
     var nearest = params.entry;
     var nearest_key = key_of(score_query(thread, query, nearest, true));
-
-    // Greedy: to the best neighbour as long as there is a better one.
     for (var level = params.entry_level; level > params.level; level--) {
         for (var step = 0u; step < params.slots; step++) {
             if thread < DEGREE / 2u {
@@ -79,16 +87,23 @@ fn answer(place: Place, query: u32) -> vec2<u32> {
         }
     }
 
-    // The beam.
+    return vec2<u32>(nearest, nearest_key);
+}
+
+// The beam of `room` slots on the target level from `start`, a slot and its key. Returns how many it holds.
+fn beam(thread: u32, query: u32, start: vec2<u32>, room: u32) -> u32 {
+    let team = thread / TEAM;
+    let teams = THREADS / TEAM;
+    let leads = (thread & 7u) == 0u;
     forget_visited(thread);
     if thread == 0u {
-        queue_key[0] = nearest_key;
-        queue_slot[0] = nearest;
+        queue_slot[0] = start.x;
+        queue_key[0] = start.y;
         atomicStore(&met_count, 0u);
     }
     begin_queue(thread);
     if thread == 0u {
-        visit(nearest);
+        visit(start.x);
     }
     let degree = select(DEGREE / 2u, DEGREE, params.level == 0u);
     var held = 1u;
@@ -110,7 +125,7 @@ fn answer(place: Place, query: u32) -> vec2<u32> {
             workgroupBarrier();
         }
         let expanded = queue_slot[at] & ~FLAG;
-        let full = held == params.ef;
+        let full = held == room;
         let worst_key = queue_key[held - 1u];
         let worst_slot = queue_slot[held - 1u] & ~FLAG;
         if thread < degree {
@@ -148,9 +163,13 @@ fn answer(place: Place, query: u32) -> vec2<u32> {
         if thread == 0u {
             atomicStore(&met_count, 0u);
         }
-        held = merge_new(thread, held, atomicLoad(&new_count), params.ef, true);
+        held = merge_new(thread, held, atomicLoad(&new_count), room, true);
     }
+    return held;
+}
 
+// Writes the answer: the first of the `held` slots in the queue.
+fn put_found(thread: u32, query: u32, held: u32) {
     for (var at = thread; at < params.k; at += THREADS) {
         var neighbor = vec2<u32>(NO_SCORE_BITS, NO_SLOT);
         if at < held {
@@ -158,5 +177,4 @@ fn answer(place: Place, query: u32) -> vec2<u32> {
         }
         found[query * params.k + at] = neighbor;
     }
-    return vec2<u32>(distances, hops);
 }

@@ -7,8 +7,9 @@ fn walk_external(place: Place) {
     if query >= params.queries {
         return;
     }
-    let cost = answer(place, query);
-    if thread_of(place) == 0u {
-        tallies[query] = vec4<u32>(cost, params.epoch, 0u);
+    let thread = thread_of(place);
+    put_found(thread, query, beam(thread, query, descend(thread, query), params.ef));
+    if thread == 0u {
+        tallies[query] = vec4<u32>(distances, hops, params.epoch, 0u);
     }
 }

@@ -4,9 +4,10 @@ fn walk_slots(place: Place) {
     if query >= params.queries {
         return;
     }
-    let cost = answer(place, query);
-    if thread_of(place) == 0u {
-        add_work(0u, cost.x);
-        add_work(2u, cost.y);
+    let thread = thread_of(place);
+    put_found(thread, query, beam(thread, query, descend(thread, query), params.ef));
+    if thread == 0u {
+        add_work(0u, distances);
+        add_work(2u, hops);
     }
 }

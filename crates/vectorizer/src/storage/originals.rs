@@ -8,6 +8,8 @@
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
+use crate::engine::SlotSet;
+
 /// How a row is made what it was.
 #[derive(Debug, Clone, PartialEq)]
 enum Remedy {
@@ -66,6 +68,19 @@ impl Originals {
     pub(super) fn commit(&mut self, staged: StagedOriginals) {
         self.lengths.extend(staged.lengths);
         self.remedies.extend(staged.remedies);
+    }
+
+    /// The same for the slots that are `alive`, numbered anew in their order.
+    pub(super) fn only(&self, alive: &SlotSet) -> Self {
+        let lengths = alive.iter().map(|slot| self.lengths[slot as usize]);
+        let numbered = (0..).zip(alive.iter());
+        let remedies =
+            numbered.filter_map(|(number, slot)| Some((number, self.remedies.get(&slot)?.clone())));
+        Self {
+            dimension: self.dimension,
+            lengths: lengths.collect(),
+            remedies: remedies.collect(),
+        }
     }
 
     /// Makes the unit row of `slot` what it was.

@@ -182,13 +182,18 @@ impl Graph {
         self.lease.set_used(self.lease.bytes());
     }
 
+    /// The slots with links on `level`, in order.
+    pub(crate) fn members(&self, level: usize) -> impl Iterator<Item = u32> {
+        let slots = self.levels.iter().enumerate();
+        let there = slots.filter(move |(_, top)| usize::from(**top) >= level);
+        there.map(|(index, _)| slot(index))
+    }
+
     /// All links of `level`, in the order of slots.
     pub(crate) fn links(&self, level: usize) -> LevelLinks {
         let mut rows = Vec::new();
-        for (index, &top) in self.levels.iter().enumerate() {
-            if usize::from(top) >= level {
-                rows.extend_from_slice(self.row(level, slot(index)));
-            }
+        for slot in self.members(level) {
+            rows.extend_from_slice(self.row(level, slot));
         }
         LevelLinks {
             degree: self.degree(level),

@@ -42,6 +42,11 @@ pub(crate) struct LinkScratch {
 }
 
 impl LinkScratch {
+    /// What it takes to choose a row again.
+    pub(crate) fn choosing(&mut self) -> (&mut Selector, &mut Vec<Key>, &mut Vec<u32>) {
+        (&mut self.selector, &mut self.candidates, &mut self.present)
+    }
+
     /// The work done since the last time.
     pub(crate) fn take_done(&mut self) -> Counters {
         let mut done = std::mem::take(&mut self.walk.done);

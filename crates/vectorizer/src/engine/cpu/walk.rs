@@ -4,7 +4,8 @@ use crate::engine::cpu::distance::{Score, Task};
 use crate::engine::cpu::graph::Graph;
 use crate::engine::cpu::pages;
 use crate::engine::cpu::rows::Rows;
-use crate::engine::{Counters, Entry, NO_SLOT, Neighbor, Walk};
+use crate::engine::detour::Detour;
+use crate::engine::{Counters, Entry, NO_SLOT, Neighbor, SlotSet, Walk};
 
 /// A neighbour as one integer of the same order: the bits of its score made monotone, its slot, and a bit to mark it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,13 +84,12 @@ struct Pool {
 }
 
 impl Pool {
-    fn start(&mut self, ef: usize, key: Key) {
+    fn start(&mut self, ef: usize) {
         self.keys.clear();
         self.keys.reserve(ef);
-        self.keys.push(key);
         self.ef = ef;
         self.next = 0;
-        self.bound = if ef == 1 { key.score() } else { f32::INFINITY };
+        self.bound = f32::INFINITY;
     }
 
     /// Marks the nearest that is not yet, and gives its slot.
@@ -150,11 +150,13 @@ impl Pool {
 struct Visited {
     bits: Vec<u64>,
     seen: Vec<u32>,
+    /// Those that are set and may not be found.
+    passed: Vec<u32>,
 }
 
 impl Visited {
     fn start(&mut self, slots: usize) {
-        for slot in self.seen.drain(..) {
+        for slot in self.seen.drain(..).chain(self.passed.drain(..)) {
             self.bits[slot as usize / 64] = 0;
         }
         self.bits.resize(slots.div_ceil(64), 0);
@@ -180,6 +182,43 @@ impl Visited {
         self.seen.truncate(end);
         &self.seen[before..]
     }
+
+    /// Notes the slots of a row that are allowed and were not seen before.
+    #[inline(always)]
+    fn fresh_among(&mut self, row: &[u32], allowed: &SlotSet) {
+        for &slot in row {
+            if slot == NO_SLOT {
+                break;
+            }
+            if allowed.contains(slot) {
+                self.note(slot);
+            }
+        }
+    }
+
+    /// Notes a slot if it was not seen before.
+    #[inline(always)]
+    fn note(&mut self, slot: u32) {
+        let word = &mut self.bits[slot as usize / 64];
+        let bit = 1 << (slot % 64);
+        if *word & bit == 0 {
+            *word |= bit;
+            self.seen.push(slot);
+        }
+    }
+
+    /// Notes a slot that will not be found; whether it was not seen before.
+    #[inline(always)]
+    fn pass(&mut self, slot: u32) -> bool {
+        let word = &mut self.bits[slot as usize / 64];
+        let bit = 1 << (slot % 64);
+        let new = *word & bit == 0;
+        if new {
+            *word |= bit;
+            self.passed.push(slot);
+        }
+        new
+    }
 }
 
 /// What a walk needs; the next one uses it again.
@@ -187,6 +226,8 @@ impl Visited {
 pub(crate) struct Scratch {
     visited: Visited,
     pool: Pool,
+    /// What the first of two beams found; then, of a row, slots that are passed through.
+    near: Vec<u32>,
     /// Work done and not yet reported.
     pub(crate) done: Counters,
 }
@@ -303,10 +344,12 @@ impl Ground<'_> {
             visited,
             pool,
             done,
+            ..
         } = scratch;
         visited.start(self.graph.len());
         visited.fresh(&[start.slot()]);
-        pool.start(ef, start);
+        pool.start(ef);
+        pool.offer(start);
         while let Some(slot) = pool.expand() {
             let fresh = visited.fresh(self.graph.row(level, slot));
             done.hops += 1;
@@ -317,26 +360,118 @@ impl Ground<'_> {
                     pages::prefetch(line);
                 }
             }
-            let (fours, rest) = fresh.as_chunks::<4>();
-            for (at, &[a, b, c, d]) in fours.iter().enumerate() {
-                self.prefetch(&fresh[4 * at + 4..]);
-                let rows = [
-                    self.rows.row(a),
-                    self.rows.row(b),
-                    self.rows.row(c),
-                    self.rows.row(d),
-                ];
-                let scores = score.four(query, rows);
-                pool.offer(Key::new(scores[0], a));
-                pool.offer(Key::new(scores[1], b));
-                pool.offer(Key::new(scores[2], c));
-                pool.offer(Key::new(scores[3], d));
-            }
-            for &slot in rest {
-                pool.offer(Key::new(score.one(query, self.rows.row(slot)), slot));
-            }
+            self.offer(score, query, fresh, pool);
         }
     }
+
+    /// Scores slots and offers them to the pool.
+    #[inline(always)]
+    fn offer<S: Score>(self, score: S, query: &[f32], slots: &[u32], pool: &mut Pool) {
+        let (fours, rest) = slots.as_chunks::<4>();
+        for (at, &[a, b, c, d]) in fours.iter().enumerate() {
+            self.prefetch(&slots[4 * at + 4..]);
+            let rows = [
+                self.rows.row(a),
+                self.rows.row(b),
+                self.rows.row(c),
+                self.rows.row(d),
+            ];
+            let scores = score.four(query, rows);
+            pool.offer(Key::new(scores[0], a));
+            pool.offer(Key::new(scores[1], b));
+            pool.offer(Key::new(scores[2], c));
+            pool.offer(Key::new(scores[3], d));
+        }
+        for &slot in rest {
+            pool.offer(Key::new(score.one(query, self.rows.row(slot)), slot));
+        }
+    }
+
+    /// The two beams of a [`Detour`] on level 0 from `start`, the second of width `ef`; [`Scratch::found`] has what that found.
+    #[inline(always)]
+    fn beams_among<S: Score>(
+        self,
+        score: S,
+        query: &[f32],
+        start: Key,
+        ef: usize,
+        among: Among<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let Among { allowed, detour } = among;
+        self.beam(score, query, start, 0, detour.approach, scratch);
+        let Scratch {
+            visited,
+            pool,
+            near,
+            done,
+        } = scratch;
+        near.clear();
+        near.extend(pool.keys.iter().map(|key| key.slot()));
+        visited.start(self.graph.len());
+        // How many slots there are around the query, and how many of them are allowed.
+        let (mut around, mut welcome) = (near.len(), 0);
+        for &slot in near.iter() {
+            let row = self.graph.row(0, slot);
+            let used = row.iter().take_while(|&&slot| slot != NO_SLOT).count();
+            let row = &row[..used];
+            around += used;
+            welcome += row.iter().filter(|&&slot| allowed.contains(slot)).count();
+            done.hops += 1;
+            if allowed.contains(slot) {
+                welcome += 1;
+                visited.note(slot);
+            } else {
+                visited.pass(slot);
+                visited.fresh_among(row, allowed);
+            }
+        }
+        if detour.leads_far(around, welcome) {
+            pool.start(ef);
+            return;
+        }
+        visited.fresh_among(&detour.seeds, allowed);
+        pool.start(ef);
+        done.distances += visited.seen.len() as u64;
+        self.prefetch(&visited.seen);
+        self.offer(score, query, &visited.seen, pool);
+        while let Some(slot) = pool.expand() {
+            let before = visited.seen.len();
+            let row = self.graph.row(0, slot);
+            done.hops += 1;
+            visited.fresh_among(row, allowed);
+            if detour.hops > 0 {
+                let rejected = row.iter().copied().take_while(|&slot| slot != NO_SLOT);
+                let rejected = rejected.filter(|&slot| !allowed.contains(slot));
+                near.clear();
+                near.extend(
+                    rejected
+                        .take(detour.hops)
+                        .filter(|&slot| visited.pass(slot)),
+                );
+                for &slot in near.iter() {
+                    for line in self.graph.row(0, slot).chunks(16) {
+                        pages::prefetch(line);
+                    }
+                }
+                done.hops += near.len() as u64;
+                for &slot in near.iter() {
+                    visited.fresh_among(self.graph.row(0, slot), allowed);
+                }
+            }
+            let fresh = &visited.seen[before..];
+            done.distances += fresh.len() as u64;
+            self.prefetch(fresh);
+            self.offer(score, query, fresh, pool);
+        }
+    }
+}
+
+/// Which slots may be found, and how walks get along with that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Among<'a> {
+    pub(crate) allowed: &'a SlotSet,
+    pub(crate) detour: &'a Detour,
 }
 
 /// A query, where its beam begins, and where its answer goes.
@@ -373,6 +508,7 @@ impl Task for Descend<'_, '_> {
 pub(crate) struct Beams<'a, 'b> {
     pub(crate) ground: Ground<'a>,
     pub(crate) walk: &'a Walk,
+    pub(crate) among: Option<Among<'a>>,
     pub(crate) turns: &'a mut [Turn<'b>],
     pub(crate) scratch: &'a mut Scratch,
 }
@@ -384,14 +520,17 @@ impl Task for Beams<'_, '_> {
     fn run<S: Score>(self, score: S) {
         let Walk { level, ef, .. } = *self.walk;
         for turn in self.turns {
-            self.ground.beam(
-                score,
-                turn.query,
-                turn.descent.nearest,
-                level,
-                ef,
-                self.scratch,
-            );
+            let (query, start) = (turn.query, turn.descent.nearest);
+            match self.among {
+                None => {
+                    let ground = self.ground;
+                    ground.beam(score, query, start, level, ef, self.scratch);
+                }
+                Some(among) => {
+                    let ground = self.ground;
+                    ground.beams_among(score, query, start, ef, among, self.scratch);
+                }
+            }
             for (to, key) in turn.to.iter_mut().zip(self.scratch.found()) {
                 *to = key.neighbor();
             }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
 use crate::engine::gpu::rows::{Stretch, small};
-use crate::engine::gpu::transfer::upload_rows;
+use crate::engine::gpu::transfer::{upload, upload_rows};
 use crate::engine::{Hits, Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
@@ -86,6 +86,40 @@ impl Plan {
     }
 }
 
+/// Which rows are compared: stretches of slots or, if there is a list, of places in it.
+struct Among {
+    stretches: Vec<Stretch>,
+    list: Option<List>,
+}
+
+/// Rows that may be found, each counted in its chunk.
+struct List {
+    on_device: PooledBuffer,
+    rows: Vec<u32>,
+}
+
+impl Among {
+    fn rows(&self) -> usize {
+        let rows = self.stretches.iter().map(|stretch| stretch.rows as usize);
+        rows.sum()
+    }
+
+    /// What is bound for the list: where there is none, something.
+    fn bound<'a>(&'a self, other: &'a wgpu::Buffer) -> &'a wgpu::Buffer {
+        self.list.as_ref().map_or(other, |list| &list.on_device)
+    }
+
+    /// The slot of a row of a stretch.
+    fn slot(&self, stretch: Stretch, row: usize) -> u32 {
+        let place = stretch.first_row as usize + row;
+        let row = self
+            .list
+            .as_ref()
+            .map_or(small(place), |list| list.rows[place]);
+        stretch.first_slot + row
+    }
+}
+
 /// A portion whose kernels have been submitted.
 struct UnderWay {
     staging: PooledBuffer,
@@ -103,10 +137,8 @@ impl GpuEngine {
         slots: Range<u32>,
         allowed: Option<&SlotSet>,
     ) -> Result<Hits> {
-        let count = allowed.map_or(slots.len(), |allowed| allowed.count_in(slots.clone()));
-        let k = k.min(count);
-        let stretches = self.rows.stretches(slots);
-        let rows: usize = stretches.iter().map(|stretch| stretch.rows as usize).sum();
+        let among = self.among(slots, allowed)?;
+        let rows = among.rows();
         let k = k.min(rows);
         let dimension = self.layout.dimension;
         let count = queries.len() / dimension;
@@ -114,19 +146,16 @@ impl GpuEngine {
             return Ok(Hits::none(count));
         }
         self.work.searched(count * rows, dimension);
-        if allowed.is_some() {
-            return self.exact_long(queries, k, &stretches, allowed);
-        }
         let portion = PORTION
             .min(QUERY_BYTES / (dimension.div_ceil(4) * 16))
             .min(self.affordable_queries(rows));
-        if Plan::new(portion.min(count), k, &stretches).is_none() {
-            return self.exact_long(queries, k, &stretches, None);
+        if Plan::new(portion.min(count), k, &among.stretches).is_none() {
+            return self.exact_long(queries, k, &among);
         }
         let mut found = Vec::with_capacity(count * k);
         let mut before: Option<UnderWay> = None;
         for portion in queries.chunks(portion * dimension) {
-            let now = self.begin_portion(portion, k, &stretches)?;
+            let now = self.begin_portion(portion, k, &among)?;
             // One portion computes while the next is uploaded.
             if let Some(before) = before.replace(now) {
                 self.finish_portion(before, k, &mut found)?;
@@ -136,6 +165,42 @@ impl GpuEngine {
             self.finish_portion(last, k, &mut found)?;
         }
         Ok(Hits::new(k, found))
+    }
+
+    /// Those of `slots` that may be found.
+    fn among(&self, slots: Range<u32>, allowed: Option<&SlotSet>) -> Result<Among> {
+        let whole = self.rows.stretches(slots);
+        let Some(allowed) = allowed else {
+            return Ok(Among {
+                stretches: whole,
+                list: None,
+            });
+        };
+        let mut rows = Vec::new();
+        let mut stretches = Vec::new();
+        for stretch in whole {
+            let first = stretch.first_slot + stretch.first_row;
+            let here = allowed.iter_in(first..first + stretch.rows);
+            let before = rows.len();
+            rows.extend(here.map(|slot| slot - stretch.first_slot));
+            if rows.len() > before {
+                stretches.push(Stretch {
+                    first_row: small(before),
+                    rows: small(rows.len() - before),
+                    ..stretch
+                });
+            }
+        }
+        let pool = MetalBufferPool::new(self.device.clone());
+        let bytes = rows.len().max(1) as u64 * 4;
+        let on_device = pool.lend(Purpose::Storage, "rows that may be found", bytes)?;
+        if !rows.is_empty() {
+            upload(&self.device, &rows, &on_device)?;
+        }
+        Ok(Among {
+            stretches,
+            list: Some(List { on_device, rows }),
+        })
     }
 
     /// Products and sums that the device does in about a tenth of a second, by a cautious guess.
@@ -155,18 +220,20 @@ impl GpuEngine {
         (queries / tile * tile).max(tile)
     }
 
-    fn specialised(&self, kernel: &'static Kernel, capacity: u32) -> Specialised {
+    fn specialised(&self, kernel: &'static Kernel, capacity: u32, listed: bool) -> Specialised {
         let rows = self.rows.chunk_shape();
         Specialised {
             kernel,
             rows,
             scoring: self.layout.scoring,
             subgroups: self.exchange,
-            constants: constants(kernel, rows.parts, capacity, self.tile_depth()),
+            constants: constants(kernel, rows.parts, capacity, self.tile_depth(), listed),
         }
     }
 
-    fn begin_portion(&self, queries: &[f32], k: usize, stretches: &[Stretch]) -> Result<UnderWay> {
+    fn begin_portion(&self, queries: &[f32], k: usize, among: &Among) -> Result<UnderWay> {
+        let stretches = &among.stretches[..];
+        let listed = among.list.is_some();
         let hardware = hardware(&self.device)?;
         let dimension = self.layout.dimension;
         let parts = self.rows.chunk_shape().parts;
@@ -177,10 +244,11 @@ impl GpuEngine {
         let keep = plan.capacity / 2;
         let width = 2 * small(k) + 1;
         let slab_kernel = if plan.tiles { &TILE } else { &SCAN };
-        let slab_kernel = hardware.program(&self.specialised(slab_kernel, plan.capacity))?;
-        let merge = hardware.program(&self.specialised(&MERGE, plan.capacity))?;
-        let rescore = hardware.program(&self.specialised(&RESCORE, plan.capacity))?;
-        let answer = hardware.program(&self.specialised(&ANSWER, plan.capacity))?;
+        let slab_kernel =
+            hardware.program(&self.specialised(slab_kernel, plan.capacity, listed))?;
+        let merge = hardware.program(&self.specialised(&MERGE, plan.capacity, false))?;
+        let rescore = hardware.program(&self.specialised(&RESCORE, plan.capacity, false))?;
+        let answer = hardware.program(&self.specialised(&ANSWER, plan.capacity, false))?;
 
         let pool = MetalBufferPool::new(self.device.clone());
         let bytes = |words: usize| words as u64 * 4;
@@ -238,7 +306,7 @@ impl GpuEngine {
                 recorder.dispatch(
                     &slab_kernel,
                     &params,
-                    &[(1, &asked), (2, &candidates)],
+                    &[(1, &asked), (2, &candidates), (3, among.bound(&asked))],
                     &[&[self.rows.chunk(stretch.chunk)]],
                     [groups, here],
                 );
@@ -263,7 +331,8 @@ impl GpuEngine {
                     queries: all,
                     first: 0,
                     first_slot: stretch.first_slot,
-                    end_slot: stretch.first_slot + stretch.first_row + stretch.rows,
+                    // Candidates are of the chunk if they are of its slots.
+                    end_slot: stretch.first_slot + self.rows.per_chunk(),
                 };
                 recorder.dispatch(
                     &rescore,
@@ -344,13 +413,8 @@ impl GpuEngine {
 
 /// Answers longer than the kernels keep: the device scores, the host selects.
 impl GpuEngine {
-    fn exact_long(
-        &self,
-        queries: &[f32],
-        k: usize,
-        stretches: &[Stretch],
-        allowed: Option<&SlotSet>,
-    ) -> Result<Hits> {
+    fn exact_long(&self, queries: &[f32], k: usize, among: &Among) -> Result<Hits> {
+        let stretches = &among.stretches[..];
         let dimension = self.layout.dimension;
         let mut found = Vec::with_capacity(queries.len() / dimension * k);
         let longest = stretches
@@ -369,10 +433,8 @@ impl GpuEngine {
                         rows: small(rows).min(stretch.rows - first),
                         ..*stretch
                     };
-                    self.score_block(portion, block, |query, score, slot| {
-                        if allowed.is_none_or(|allowed| allowed.contains(slot)) {
-                            lists[query].push(Neighbor { score, slot });
-                        }
+                    self.score_block(portion, block, among, |query, score, slot| {
+                        lists[query].push(Neighbor { score, slot });
                     })?;
                     for list in &mut lists {
                         cut(list, k);
@@ -391,13 +453,14 @@ impl GpuEngine {
         &self,
         queries: &[f32],
         block: Stretch,
+        among: &Among,
         mut take: impl FnMut(usize, f32, u32),
     ) -> Result<()> {
         let hardware = hardware(&self.device)?;
         let dimension = self.layout.dimension;
         let parts = self.rows.chunk_shape().parts;
         let count = queries.len() / dimension;
-        let program = hardware.program(&self.specialised(&SCORES, 32))?;
+        let program = hardware.program(&self.specialised(&SCORES, 32, among.list.is_some()))?;
         let pool = MetalBufferPool::new(self.device.clone());
         let asked = pool.lend(
             Purpose::Storage,
@@ -419,7 +482,7 @@ impl GpuEngine {
         recorder.dispatch(
             &program,
             &params,
-            &[(1, &asked), (2, &scores)],
+            &[(1, &asked), (2, &scores), (3, among.bound(&asked))],
             &[&[self.rows.chunk(block.chunk)]],
             [small(count), block.rows.div_ceil(32).min(1_024)],
         );
@@ -428,11 +491,10 @@ impl GpuEngine {
         let mut signed = true;
         read_back(&self.device, submission, &mut staging, bytes, |bytes| {
             let numbers: &[f32] = bytemuck::cast_slice(bytes);
-            let first = block.first_slot + block.first_row;
             for (query, row) in numbers.chunks_exact(width).enumerate() {
                 signed &= row[width - 1].to_bits() == params.epoch;
-                for (slot, score) in (first..).zip(&row[..width - 1]) {
-                    take(query, *score, slot);
+                for (place, score) in row[..width - 1].iter().enumerate() {
+                    take(query, *score, among.slot(block, place));
                 }
             }
         })?;

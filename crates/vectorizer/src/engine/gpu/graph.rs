@@ -134,6 +134,15 @@ impl Graph {
             .collect()
     }
 
+    /// The slots with links on `level`, in order.
+    pub(super) fn members_of(&self, level: usize) -> Box<dyn Iterator<Item = u32> + '_> {
+        if level == 0 {
+            return Box::new(0..small(self.linked));
+        }
+        let there = move |tall: &&Tall| usize::from(tall.level) >= level;
+        Box::new(self.tall.iter().filter(there).map(|tall| tall.slot))
+    }
+
     /// Takes the memory for the links of the next slots, in an engine of `rows` rows.
     pub(super) fn stage_growth(
         &self,

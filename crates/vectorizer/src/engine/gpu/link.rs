@@ -48,15 +48,15 @@ pub(super) struct StagedLinks {
 
 /// How many links are chosen on one level.
 #[derive(Debug, Clone, Copy)]
-struct Choice {
+pub(super) struct Choice {
     own: u32,
     fill: u32,
-    relink_own: u32,
-    relink_fill: u32,
+    pub(super) relink_own: u32,
+    pub(super) relink_fill: u32,
 }
 
 impl Choice {
-    fn on(selection: &Selection, level: usize, degree: usize) -> Self {
+    pub(super) fn on(selection: &Selection, level: usize, degree: usize) -> Self {
         let links = |count: usize| {
             let count = if level == 0 { count } else { count.div_ceil(2) };
             small(count.min(degree))
@@ -249,6 +249,10 @@ impl GpuEngine {
                 slots: small(self.graph.linked()),
                 epoch: 0,
                 first,
+                approach: 0,
+                hops: 0,
+                least: 0,
+                seeds: 0,
             };
             let mut recorder = Recorder::new(&self.device);
             recorder.dispatch(

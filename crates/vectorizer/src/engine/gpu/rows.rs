@@ -146,9 +146,14 @@ impl Rows {
         self.chunks[chunk].buffer.raw()
     }
 
+    /// Rows of a full chunk.
+    pub(super) fn per_chunk(&self) -> u32 {
+        1 << self.chunk_shift
+    }
+
     /// A range of slots, chunk by chunk.
     pub(super) fn stretches(&self, slots: Range<u32>) -> Vec<Stretch> {
-        let size = 1u32 << self.chunk_shift;
+        let size = self.per_chunk();
         let end = slots.end.min(small(self.len));
         let mut at = slots.start;
         let mut stretches = Vec::new();

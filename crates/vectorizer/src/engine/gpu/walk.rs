@@ -1,14 +1,18 @@
-//! Walks through the graph: many queries at once, answers read back in one piece.
+//! Walks through the graph: many queries at once, answers read back in one piece. Where only some slots may be found, their bits and a few of
+//! them are taken along.
 
+use crate::engine::detour::Detour;
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
 use crate::engine::gpu::rows::small;
-use crate::engine::gpu::transfer::upload_rows;
-use crate::engine::{Hits, Neighbor, Walk};
+use crate::engine::gpu::transfer::{upload, upload_rows};
+use crate::engine::{Hits, Neighbor, SlotSet, Walk};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
-use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
-use crate::kernels::graph::{GraphShape, MAX_BEAM, WALK_EXTERNAL, WalkParams, constants};
+use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
+use crate::kernels::graph::{
+    GraphShape, MAX_BEAM, WALK_AMONG, WALK_EXTERNAL, WalkParams, constants,
+};
 use crate::kernels::{Kernel, Specialised};
 
 /// The most queries of a submission.
@@ -19,6 +23,13 @@ const FEW: usize = 128;
 const BYTES: usize = 64 << 20;
 /// Buffers that a kernel binds beside rows and the chunks of links: its own, and two for the upper levels.
 const OTHER_BUFFERS: u32 = 9;
+
+/// Which slots may be found, on the device.
+struct Among {
+    detour: Detour,
+    allowed: PooledBuffer,
+    seeds: PooledBuffer,
+}
 
 impl GpuEngine {
     /// A kernel of the graph, for lists of up to `ef` neighbours and many walks at once.
@@ -52,7 +63,12 @@ impl GpuEngine {
     }
 
     /// The nearest slots that a walk finds for each query.
-    pub(super) fn walk_graph(&self, queries: &[f32], walk: &Walk) -> Result<Hits> {
+    pub(super) fn walk_graph(
+        &self,
+        queries: &[f32],
+        walk: &Walk,
+        allowed: Option<&SlotSet>,
+    ) -> Result<Hits> {
         if walk.ef > MAX_BEAM {
             return Err(hardware(&self.device)?.failed(format!(
                 "a walk on this device holds at most {MAX_BEAM} slots, {} were asked for: lower ef, or search exactly",
@@ -64,11 +80,18 @@ impl GpuEngine {
         let k = walk.k.min(linked);
         let count = queries.len() / dimension;
         if count == 0 || k == 0 {
-            return Ok(Hits::new(k, Vec::new()));
+            return Ok(Hits::none(count));
         }
         if walk.entry.slot as usize >= linked {
             return Err(VectorizerError::SearchFailed);
         }
+        let among = match allowed {
+            None => None,
+            Some(allowed) => match Detour::new(&self.layout, linked, walk.ef, allowed) {
+                Some(detour) => Some(self.take_along(detour, allowed, linked)?),
+                None => return Ok(Hits::none(count)),
+            },
+        };
         // A beam that is narrower than k leaves lists that are not full.
         let width = k.min(walk.ef).max(1);
         let at_once = QUERIES
@@ -77,15 +100,31 @@ impl GpuEngine {
             .max(1);
         let mut neighbors = Vec::with_capacity(count * k);
         for queries in queries.chunks(at_once * dimension) {
-            self.walk_some(queries, walk, [width, k], &mut neighbors)?;
+            self.walk_some(queries, walk, among.as_ref(), [width, k], &mut neighbors)?;
         }
         Ok(Hits::new(k, neighbors))
+    }
+
+    /// Brings to the device which of the first `linked` slots may be found.
+    fn take_along(&self, detour: Detour, allowed: &SlotSet, linked: usize) -> Result<Among> {
+        let pool = MetalBufferPool::new(self.device.clone());
+        let send = |name: &str, words: &[u32]| {
+            let buffer = pool.lend(Purpose::Storage, name, words.len() as u64 * 4)?;
+            upload(&self.device, words, &buffer)?;
+            Ok(buffer)
+        };
+        Ok(Among {
+            allowed: send("allowed slots", &allowed.half_words(linked))?,
+            seeds: send("seeds", &detour.seeds)?,
+            detour,
+        })
     }
 
     fn walk_some(
         &self,
         queries: &[f32],
         walk: &Walk,
+        among: Option<&Among>,
         [width, k]: [usize; 2],
         out: &mut Vec<Neighbor>,
     ) -> Result<()> {
@@ -94,7 +133,15 @@ impl GpuEngine {
         let dimension = self.layout.dimension;
         let parts = dimension.div_ceil(4);
         let count = queries.len() / dimension;
-        let kernel = self.specialised_graph_kernel(&WALK_EXTERNAL, walk.ef, count <= FEW)?;
+        let kernel = self.specialised_graph_kernel(
+            if among.is_some() {
+                &WALK_AMONG
+            } else {
+                &WALK_EXTERNAL
+            },
+            walk.ef,
+            count <= FEW,
+        )?;
         let program = hardware.program(&kernel)?;
         let asked = pool.lend(Purpose::Storage, "queries", (count * parts * 16) as u64)?;
         upload_rows(&self.device, queries, dimension, small(parts), &asked, 0)?;
@@ -124,14 +171,16 @@ impl GpuEngine {
                 slots: small(self.graph.linked()),
                 epoch,
                 first,
+                approach: among.map_or(0, |among| small(among.detour.approach)),
+                hops: among.map_or(0, |among| small(among.detour.hops)),
+                least: among.map_or(0, |among| among.detour.least()),
+                seeds: among.map_or(0, |among| small(among.detour.seeds.len())),
             };
-            recorder.dispatch(
-                &program,
-                &params,
-                &[(1, &asked), (2, &found), (3, &tallies)],
-                &[&rows, &links],
-                grid(end - first),
-            );
+            let mut own = vec![(1, &*asked), (2, &*found), (3, &*tallies)];
+            if let Some(among) = among {
+                own.extend([(4, &*among.allowed), (5, &*among.seeds)]);
+            }
+            recorder.dispatch(&program, &params, &own, &[&rows, &links], grid(end - first));
         }
         recorder.copy(&found, &staging, found_bytes);
         recorder.copy_range(&tallies, 0, &staging, found_bytes, tally_bytes);

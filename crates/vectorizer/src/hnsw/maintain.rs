@@ -1,0 +1,90 @@
+//! Taking the dead out of a graph.
+//!
+//! What remains is a graph of its own beside the old one, so that searches go on in that until readers change over: the rows of the living
+//! in their order, their levels, and their links, of which those to the dead are replaced by links to whom the dead led. The highest of the
+//! living is the new entry point. Memory of the dead is given back with the old graph.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{HnswGraph, Topology, plan};
+use crate::engine::{Counters, Entry, LevelLinks, NO_SLOT, SlotSet, slot};
+use crate::error::Result;
+
+/// Where fewer than one in this many of the linked are alive, linking them anew costs less than it would take to bring the rest
+/// of a graph together.
+const FEW: usize = 8;
+
+impl HnswGraph {
+    /// Takes the slots out that are not `alive`: what was linked to them is linked to whom they led, and the others move together, in
+    /// their order. Cost: a few hundred scores for each slot that was linked to a dead one, and memory for the living until it is done.
+    ///
+    /// # Errors
+    /// No room, or the device failed; the graph is as before.
+    pub fn consolidate(&mut self, alive: &SlotSet) -> Result<()> {
+        *self = self.without_dead(alive)?;
+        Ok(())
+    }
+
+    /// What [`HnswGraph::consolidate`] leaves, beside this graph.
+    pub(crate) fn without_dead(&self, alive: &SlotSet) -> Result<Self> {
+        let count = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
+        let mut fresh = Self {
+            storage: self.storage.only(alive)?,
+            config: self.config,
+            seed: self.seed,
+            levels: Vec::new(),
+            entry: None,
+            exact_queries: count(&self.exact_queries),
+            graph_queries: count(&self.graph_queries),
+            filtered_queries: count(&self.filtered_queries),
+            rescued_queries: count(&self.rescued_queries),
+            last_path: count(&self.last_path),
+            earlier: self.counters(),
+        };
+        let living = alive.iter_in(0..slot(self.linked()));
+        let levels: Vec<u8> = living.map(|slot| self.levels[slot as usize]).collect();
+        if levels.len() * FEW < self.linked() {
+            fresh.build(|_| ControlFlow::Continue(()))?;
+            return Ok(fresh);
+        }
+        let Some(top) = levels.iter().copied().max() else {
+            return Ok(fresh);
+        };
+        let numbers = alive.numbering(self.linked());
+        let links = (0..=usize::from(top)).map(|level| self.links_among(level, alive, &numbers));
+        let links = links.collect::<Result<_>>()?;
+        let entry = levels.iter().position(|level| *level == top);
+        fresh.restore_topology(Topology {
+            entry: entry.map(|number| Entry {
+                slot: slot(number),
+                level: top.into(),
+            }),
+            levels,
+            links,
+        })?;
+        fresh.mend()?;
+        Ok(fresh)
+    }
+
+    /// The links of a level without the dead, in the new numbers of the living.
+    fn links_among(&self, level: usize, alive: &SlotSet, numbers: &[u32]) -> Result<LevelLinks> {
+        let engine = self.storage.engine();
+        let selection = plan::selection(&self.config);
+        let mut links = engine.links_without_dead(level, alive, &selection)?;
+        for link in links.rows.iter_mut().filter(|link| **link != NO_SLOT) {
+            *link = numbers[*link as usize];
+        }
+        Ok(links)
+    }
+
+    /// The work done so far, also in the memory of graphs that this one came from.
+    pub(super) fn counters(&self) -> Counters {
+        let now = self.storage.engine().counters();
+        Counters {
+            distances: self.earlier.distances + now.distances,
+            hops: self.earlier.hops + now.hops,
+            bytes: self.earlier.bytes + now.bytes,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+// Rows of links as they are to be without the dead: one workgroup a member, which is alive. A row with links to the dead is chosen again
+// among the living it leads to and those that its dead lead to.
+//
+// VISITED: room for the queue, the member and a row, up to three quarters.
+
+struct Params {
+    members: u32,
+    // The first member of this dispatch.
+    first: u32,
+    level: u32,
+    // Places in a row of links on this level.
+    degree: u32,
+    // Candidates considered.
+    keep: u32,
+    own: u32,
+    fill: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> members: array<u32>;
+// A bit for each slot.
+@group(0) @binding(2) var<storage, read> alive: array<u32>;
+// The new rows.
+@group(0) @binding(3) var<storage, read_write> rows: array<u32>;
+
+var<workgroup> row: array<u32, DEGREE>;
+var<workgroup> dead_count: atomic<u32>;
+var<workgroup> met: array<u32, DEGREE>;
+var<workgroup> met_count: atomic<u32>;
+
+fn is_alive(slot: u32) -> bool {
+    return (alive[slot >> 5u] >> (slot & 31u) & 1u) != 0u;
+}
+
+@compute @workgroup_size(THREADS)
+fn reconnect(place: Place) {
+    let member = params.first + place.group.y * place.groups.x + place.group.x;
+    if member >= params.members {
+        return;
+    }
+    let thread = thread_of(place);
+    let team = thread / TEAM;
+    let teams = THREADS / TEAM;
+    let leads = (thread & 7u) == 0u;
+    let slot = members[member];
+    forget_visited(thread);
+    if thread == 0u {
+        atomicStore(&dead_count, 0u);
+        atomicStore(&met_count, 0u);
+        atomicStore(&scored, 0u);
+    }
+    begin_queue(thread);
+    if thread == 0u {
+        visit(slot);
+    }
+    if thread < params.degree {
+        let there = link_at(params.level, slot, thread);
+        row[thread] = there;
+        if there != NO_SLOT && !is_alive(there) {
+            atomicAdd(&dead_count, 1u);
+        }
+    }
+    workgroupBarrier();
+    let to = member * params.degree;
+    if atomicLoad(&dead_count) == 0u {
+        if thread < params.degree {
+            rows[to + thread] = row[thread];
+        }
+        return;
+    }
+
+    var held = 0u;
+    var remembered = 1u;
+    var distances = 0u;
+    var hops = 1u;
+    // First the row's own living, then those of the rows of its dead.
+    for (var step = 0u; step <= params.degree; step++) {
+        var from = NO_SLOT;
+        if step > 0u {
+            from = row[step - 1u];
+            if from == NO_SLOT {
+                break;
+            }
+            if is_alive(from) {
+                continue;
+            }
+            hops++;
+        }
+        // Crowded: start again from what is in the queue. What fell out of it can never come back into it.
+        if remembered + params.degree > VISITED / 4u * 3u {
+            workgroupBarrier();
+            forget_visited(thread);
+            workgroupBarrier();
+            for (var entry = thread; entry < held; entry += THREADS) {
+                visit(queue_slot[entry]);
+            }
+            if thread == 0u {
+                visit(slot);
+            }
+            remembered = held + 1u;
+            workgroupBarrier();
+        }
+        if thread < params.degree {
+            var there = row[thread];
+            if step > 0u {
+                there = link_at(params.level, from, thread);
+            }
+            if there != NO_SLOT && is_alive(there) && visit(there) {
+                met[atomicAdd(&met_count, 1u)] = there;
+            }
+        }
+        workgroupBarrier();
+        let count = atomicLoad(&met_count);
+        let full = held == params.keep;
+        let worst = max(held, 1u) - 1u;
+        let worst_key = queue_key[worst];
+        let worst_slot = queue_slot[worst];
+        remembered += count;
+        distances += count;
+        for (var round = 0u; round < count; round += teams) {
+            let at = round + team;
+            var there = NO_SLOT;
+            if at < count {
+                there = met[at];
+            }
+            let score = score_rows(thread, there, slot, there != NO_SLOT);
+            if leads && there != NO_SLOT {
+                let key = key_of(score);
+                if !full || before(key, there, worst_key, worst_slot) {
+                    let free = atomicAdd(&new_count, 1u);
+                    new_key[free] = key;
+                    new_slot[free] = there;
+                }
+            }
+        }
+        workgroupBarrier();
+        if thread == 0u {
+            atomicStore(&met_count, 0u);
+        }
+        held = merge_new(thread, held, atomicLoad(&new_count), params.keep, false);
+    }
+
+    let chosen = choose(thread, held, params.own, params.fill);
+    if thread < params.degree {
+        var there = NO_SLOT;
+        if thread < chosen {
+            there = queue_slot[chosen_at[thread]] & ~FLAG;
+        }
+        rows[to + thread] = there;
+    }
+    if thread == 0u {
+        add_work(0u, atomicLoad(&scored) + distances);
+        add_work(2u, hops);
+    }
+}
