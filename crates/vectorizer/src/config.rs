@@ -119,7 +119,8 @@ pub enum SearchPath {
     Auto,
     /// Every vector is compared.
     Exact,
-    /// The graph is walked.
+    /// The graph is walked; but where fewer than one in twenty may be found, for a filter or because the others are dead, those are all
+    /// compared, which is quicker and exact.
     Graph,
 }
 

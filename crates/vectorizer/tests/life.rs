@@ -102,16 +102,16 @@ fn recall(
 
 #[test]
 fn every_engine_finds_the_same_among_some_and_alone_as_in_company() {
-    for (count, dimension, share) in [
-        (40, 3, 0.5),
-        (1000, 16, 0.9),
-        (3000, 16, 0.4),
-        (3000, 16, 0.1),
-        (3000, 70, 0.03),
+    for (count, dimension, share, ks) in [
+        (40, 3, 0.5, &[1, 100][..]),
+        (1500, 16, 0.9, &[10]),
+        (1500, 70, 0.4, &[10, 100]),
+        (1500, 16, 0.1, &[10]),
+        (1500, 16, 0.03, &[10]),
     ] {
         let seed = count as u64 + dimension as u64;
         let rows = integer_rows(seed, count, dimension);
-        let queries = integer_rows(seed + 1, 150, dimension);
+        let queries = integer_rows(seed + 1, 140, dimension);
         let graphs: Vec<_> = contexts()
             .iter()
             .map(|context| plain(context, dimension, &rows))
@@ -126,7 +126,7 @@ fn every_engine_finds_the_same_among_some_and_alone_as_in_company() {
                 allowed.len()
             );
             for path in [SearchPath::Graph, SearchPath::Exact] {
-                for k in [1, 10, 40, 400] {
+                for &k in ks {
                     let all: Vec<_> = graphs
                         .iter()
                         .map(|graph| {
@@ -136,13 +136,9 @@ fn every_engine_finds_the_same_among_some_and_alone_as_in_company() {
                         })
                         .collect();
                     for found in &all {
-                        assert_eq!(
-                            (found.path, &found.hits),
-                            (path, &all[0].hits),
-                            "{told}, k {k}"
-                        );
+                        assert_eq!(found, &all[0], "{told}, k {k}");
                     }
-                    if path == SearchPath::Exact && k != 40 {
+                    if path == SearchPath::Exact {
                         let query = &queries[..dimension];
                         let truth = nearest(&rows, query, k, &allowed);
                         let slots =
@@ -154,7 +150,7 @@ fn every_engine_finds_the_same_among_some_and_alone_as_in_company() {
                         );
                     }
                     for graph in &graphs {
-                        for at in [0, 77] {
+                        for at in [77] {
                             let query = &queries[at * dimension..][..dimension];
                             let alone = graph
                                 .search_among(query, k, &by(path), Some(&allowed))
@@ -178,9 +174,9 @@ fn recall_holds_however_few_may_be_found_and_wherever_they_live() {
     for context in contexts() {
         // A software adapter is slow.
         let (count, asked) = if !context.device().is_cpu() {
-            (6000, 60)
+            (3000, 60)
         } else {
-            (20_000, 200)
+            (10_000, 100)
         };
         let rows = clusters(seed, count, dimension, 50);
         let queries = clusters(seed, count + asked, dimension, 50)[count * dimension..].to_vec();
@@ -248,12 +244,12 @@ fn every_engine_is_left_with_the_same_graph_when_the_dead_are_taken_out() {
     for (count, dimension, m, share) in [
         (1, 3, 16, 0.0),
         (40, 3, 16, 0.5),
-        (1500, 16, 16, 0.99),
-        (1500, 16, 5, 0.5),
-        (3000, 16, 16, 0.5),
-        (3000, 33, 40, 0.3),
-        (3000, 16, 16, 0.1),
-        (1000, 16, 16, 0.0),
+        (1000, 16, 16, 0.99),
+        (1000, 16, 5, 0.5),
+        (2500, 16, 16, 0.5),
+        (1000, 33, 40, 0.3),
+        (1500, 16, 16, 0.05),
+        (300, 16, 16, 0.0),
     ] {
         let seed = (count + m) as u64;
         let rows = integer_rows(seed, count, dimension);
@@ -304,13 +300,13 @@ fn without_the_dead_a_graph_is_as_good_as_a_new_one() {
     let (seed, dimension) = (77, 24);
     for context in contexts() {
         let (count, asked) = if !context.device().is_cpu() {
-            (5000, 100)
+            (3000, 100)
         } else {
-            (20_000, 300)
+            (10_000, 200)
         };
         let rows = clusters(seed, count, dimension, 40);
         let queries = clusters(seed, count + asked, dimension, 40)[count * dimension..].to_vec();
-        for share in [0.75, 0.5, 0.2] {
+        for share in [0.5, 0.2] {
             let alive = some(seed, count, share);
             let mut graph = plain(&context, dimension, &rows);
             graph.consolidate(&alive).unwrap();

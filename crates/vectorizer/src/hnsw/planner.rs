@@ -4,7 +4,8 @@
 //! same path every time, and never from the number of queries, so that an answer does not depend on its company.
 //!
 //! Where only some slots may be found, a walk costs about what it costs among all (measured down to one slot in twenty, on pictures and
-//! texts), and comparing costs less: the fewer there are, the sooner they are all compared.
+//! texts), and comparing costs less: the fewer there are, the sooner they are
+//! all compared. Below one in twenty they always are, since a walk would miss too many.
 
 use crate::config::{HnswConfig, MAX_EF, SearchOptions, SearchPath};
 use crate::error::{Result, VectorizerError};
@@ -72,14 +73,9 @@ pub(super) fn choose(
             actual: ef,
             max: max_ef,
         }),
-        SearchPath::Graph if sparse => {
-            let wider = asked.saturating_mul(sizes.walked / (sizes.linked * SPARSE).max(1));
-            let ef = wider.clamp(ef, max_ef).min(sizes.linked.max(ef));
-            Ok(Choice::Graph { ef })
-        }
+        _ if sparse => Ok(Choice::Exact),
         SearchPath::Graph => Ok(Choice::Graph { ef }),
         SearchPath::Auto if sizes.linked == 0 || ef > max_ef => Ok(Choice::Exact),
-        SearchPath::Auto if sparse => Ok(Choice::Exact),
         SearchPath::Auto => {
             // The paper's cost: the beam's slots are expanded once each, about half of their links being new.
             let walked = ef.saturating_mul(config.max_connections);
@@ -216,22 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_that_is_asked_for_where_few_may_be_found_is_wider() {
+    fn nobody_walks_where_hardly_anything_may_be_found() {
         let sparse = Sizes {
-            count: 1000,
-            linked: 1000,
+            count: 4999,
+            linked: 4999,
             walked: 100_000,
             k: 10,
         };
-        assert_eq!(
-            chosen(sparse, SearchPath::Graph, None),
-            Ok(Choice::Graph { ef: 320 })
-        );
-        let none = Sizes {
-            count: 0,
-            linked: 0,
+        for path in [SearchPath::Auto, SearchPath::Graph, SearchPath::Exact] {
+            assert_eq!(chosen(sparse, path, None), Ok(Choice::Exact));
+        }
+        let enough = Sizes {
+            count: 5000,
+            linked: 5000,
             ..sparse
         };
-        assert!(chosen(none, SearchPath::Graph, None).is_ok());
+        let walked = chosen(enough, SearchPath::Graph, None);
+        assert_eq!(walked, Ok(Choice::Graph { ef: 64 }));
     }
 }

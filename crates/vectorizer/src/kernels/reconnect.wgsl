@@ -75,13 +75,13 @@ fn reconnect(place: Place) {
     var hops = 1u;
     // First the row's own living, then those of the rows of its dead.
     for (var step = 0u; step <= params.degree; step++) {
-        var from = NO_SLOT;
+        var source = NO_SLOT;
         if step > 0u {
-            from = row[step - 1u];
-            if from == NO_SLOT {
+            source = row[step - 1u];
+            if source == NO_SLOT {
                 break;
             }
-            if is_alive(from) {
+            if is_alive(source) {
                 continue;
             }
             hops++;
@@ -103,7 +103,7 @@ fn reconnect(place: Place) {
         if thread < params.degree {
             var there = row[thread];
             if step > 0u {
-                there = link_at(params.level, from, thread);
+                there = link_at(params.level, source, thread);
             }
             if there != NO_SLOT && is_alive(there) && visit(there) {
                 met[atomicAdd(&met_count, 1u)] = there;
