@@ -1,4 +1,4 @@
-//! A collection's life at random, against a plain list and brute force, on every engine.
+//! A collection's life at random, against a plain list and brute force, on every engine, in memory and on disk.
 #![expect(
     clippy::unwrap_used,
     reason = "what helps a test fails as the test does"
@@ -6,15 +6,20 @@
 
 mod support;
 
+use std::ops::ControlFlow;
+use std::path::Path;
+
 use proptest::prelude::*;
 use serde_json::json;
 use support::{contexts, distance};
-use vectorizer::collection::Collection;
+use tempfile::TempDir;
+use vectorizer::collection::{Collection, OpenOptions};
 use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
 use vectorizer::error::VectorizerError;
 use vectorizer::filter::{Condition, Filter, Range};
 use vectorizer::gpu::context::Context;
 use vectorizer::models::{DistanceMetric, Payload, SearchResult, Vector};
+use vectorizer::store::Durability;
 
 const DIMENSION: usize = 3;
 const METRIC: DistanceMetric = DistanceMetric::Euclidean;
@@ -30,6 +35,18 @@ enum Step {
     Optimize,
     Consolidate,
     Rebuild,
+    Reopen(Ending),
+}
+
+/// How a collection on disk comes to its end before it is opened again. In memory it just goes on.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Closed,
+    Dropped,
+    /// A copy is opened in its place.
+    Copied,
+    /// Without the file of its graph.
+    GraphLost,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -46,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Optimize),
         1 => Just(Step::Consolidate),
         1 => Just(Step::Rebuild),
+        2 => prop::sample::select(vec![Ending::Closed, Ending::Dropped, Ending::Copied, Ending::GraphLost]).prop_map(Step::Reopen),
     ]
 }
 
@@ -193,7 +211,55 @@ fn search(collection: &Collection, model: &Model, query: &[f32], k: usize) {
     }
 }
 
-fn live(context: &Context, steps: &[Step]) {
+/// Opens a collection anew, by way of an end.
+fn reopen(
+    context: &Context,
+    collection: Collection,
+    ending: Ending,
+    folder: &TempDir,
+) -> Collection {
+    let Some(mut path) = collection.path().map(Path::to_owned) else {
+        return collection;
+    };
+    let stats = collection.stats();
+    match ending {
+        Ending::Closed => collection.close().unwrap(),
+        Ending::Dropped => drop(collection),
+        Ending::Copied => {
+            let number = std::fs::read_dir(folder.path()).unwrap().count();
+            let copy = folder.path().join(number.to_string());
+            collection.snapshot(&copy).unwrap();
+            drop(collection);
+            path = copy;
+        }
+        Ending::GraphLost => {
+            collection.close().unwrap();
+            // There may have been no graph yet.
+            drop(std::fs::remove_file(path.join("graph.snapshot")));
+        }
+    }
+    assert_eq!(
+        Collection::check_files(&path).unwrap().problems,
+        Vec::<String>::new()
+    );
+    let options = OpenOptions {
+        threads: 1,
+        ..OpenOptions::default()
+    };
+    let opened =
+        Collection::open_with(&path, context, options, |_| ControlFlow::Continue(())).unwrap();
+    let again = opened.stats();
+    assert_eq!(
+        (again.vector_count, again.dead_slots),
+        (stats.vector_count, stats.dead_slots)
+    );
+    if !matches!(ending, Ending::GraphLost) {
+        assert_eq!(again.graph.linked, stats.graph.linked);
+    }
+    opened
+}
+
+fn live(context: &Context, steps: &[Step], durable: bool) {
     let hnsw = HnswConfig {
         max_connections: 4,
         ef_construction: 16,
@@ -204,7 +270,13 @@ fn live(context: &Context, steps: &[Step]) {
         hnsw,
         ..CollectionOptions::default()
     };
-    let collection = Collection::with_context(context, DIMENSION, METRIC, options).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut collection = if durable {
+        let (path, kept) = (folder.path().join("0"), Durability::OnFlush);
+        Collection::create_with(path, context, DIMENSION, METRIC, options, kept).unwrap()
+    } else {
+        Collection::with_context(context, DIMENSION, METRIC, options).unwrap()
+    };
     let mut model = Model::default();
     for step in steps {
         let names = |ids: &[u8]| ids.iter().map(u8::to_string).collect::<Vec<_>>();
@@ -263,6 +335,7 @@ fn live(context: &Context, steps: &[Step]) {
                 collection.rebuild_hnsw_graph().unwrap();
                 collection.check().unwrap();
             }
+            Step::Reopen(ending) => collection = reopen(context, collection, *ending, &folder),
         }
         assert_eq!(collection.vector_count(), model.0.len());
     }
@@ -272,10 +345,9 @@ fn live(context: &Context, steps: &[Step]) {
     }
 }
 
-#[test]
-fn a_life_at_random_is_the_models() {
+fn lives_are_the_models(cases: [u32; 2], durable: bool) {
     for context in contexts() {
-        let cases = if context.device().is_cpu() { 48 } else { 8 };
+        let cases = cases[usize::from(!context.device().is_cpu())];
         let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
             cases,
             max_shrink_iters: 200,
@@ -285,9 +357,19 @@ fn a_life_at_random_is_the_models() {
         let lives = prop::collection::vec(step(), 5..40);
         runner
             .run(&lives, |steps| {
-                live(&context, &steps);
+                live(&context, &steps, durable);
                 Ok(())
             })
             .unwrap();
     }
+}
+
+#[test]
+fn a_life_at_random_is_the_models() {
+    lives_are_the_models([48, 8], false);
+}
+
+#[test]
+fn a_life_on_disk_at_random_is_the_models() {
+    lives_are_the_models([24, 4], true);
 }
