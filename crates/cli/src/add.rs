@@ -12,6 +12,7 @@ use vectorizer_bench::{IdFile, Matrix};
 use crate::failure::{Failure, Result};
 use crate::figures::{counted, rate, time};
 use crate::index::{self, IndexArguments, OpenArguments, say, say_json};
+use crate::memory::Memory;
 use crate::progress::Stage;
 
 const HELP: &str = "\
@@ -53,6 +54,9 @@ pub(crate) struct AddArguments {
 #[derive(serde::Serialize)]
 struct Acknowledged {
     acknowledged: usize,
+    /// With the last batch.
+    #[serde(flatten)]
+    memory: Option<Memory>,
 }
 
 pub(crate) fn run(arguments: &AddArguments) -> Result<()> {
@@ -83,6 +87,7 @@ pub(crate) fn run(arguments: &AddArguments) -> Result<()> {
         if json {
             say_json(&Acknowledged {
                 acknowledged: range.end,
+                memory: (range.end == matrix.rows()).then(|| Memory::of_collection(&collection)),
             })?;
         }
     }

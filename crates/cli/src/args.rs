@@ -12,6 +12,7 @@ use crate::check::CheckArguments;
 use crate::compact::CompactArguments;
 use crate::create::CreateArguments;
 use crate::delete::DeleteArguments;
+use crate::memory::CollectionArguments;
 use crate::stats::StatsArguments;
 
 const EXAMPLES: &str = "\
@@ -53,7 +54,8 @@ that `add` gives by default), --out FILE.jsonl writes one line for each query wi
 
 JSON:
   device, backend, reason, metric, count, dimension, queries, k, threads, m, ef_construction, seed (null with
-  --exact), open_ms (with --index), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, and rows: for each --ef an object with path
+  --exact), open_ms (with --index), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse,
+  fragmentation (these three from 0 to 1), fallback (null, or an object with what, why, device, vectors), and rows: for each --ef an object with path
   (exact or graph), ef, recall (null without --truth), search_ms, qps, p50_us, p99_us, single_queries, counters.
   The fields of the last row stand at the top as well.
 
@@ -121,7 +123,7 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "TEXT")]
     pub(crate) query: Vec<String>,
     #[command(flatten)]
-    pub(crate) device: DeviceArguments,
+    pub(crate) collection: CollectionArguments,
 }
 
 /// Finds the k nearest vectors, in a file or in a collection, for every row of QUERIES: by an HNSW graph, which for a file is built first, or
@@ -163,7 +165,7 @@ pub(crate) struct SearchArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) device: DeviceArguments,
+    pub(crate) collection: CollectionArguments,
     /// Threads of the CPU engine; 0 is all cores.
     #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
     pub(crate) threads: usize,

@@ -12,7 +12,6 @@ use vectorizer::gpu::vram_monitor::VramMonitor;
 use vectorizer::models::{DistanceMetric, Payload, SearchResult, Vector};
 
 use crate::args::DemoArguments;
-use crate::device;
 use crate::failure::Result;
 use crate::figures::{count, counted, time};
 use crate::progress::Stage;
@@ -52,7 +51,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
     drop(stage);
     let read = start.elapsed();
 
-    let context = device::open(&arguments.device)?;
+    let context = arguments.collection.open()?;
     writeln!(
         out,
         "device     {} ({}): {}",
@@ -86,7 +85,10 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
         &context,
         DIMENSION,
         DistanceMetric::Cosine,
-        CollectionOptions::default(),
+        CollectionOptions {
+            fallback: arguments.collection.policy(),
+            ..CollectionOptions::default()
+        },
     )?;
     let (add, build) = fill(&collection, &vectors)?;
     let hnsw = collection.options().hnsw;

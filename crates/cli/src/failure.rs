@@ -12,6 +12,8 @@ use vectorizer_bench::DataError;
 pub(crate) enum Failure {
     /// Something about the arguments or the files: exit status 2, as for arguments that do not parse.
     Input(String),
+    /// The device has no room: exit status 1. What can go on elsewhere does.
+    Full(VectorizerError),
     /// Something about the machine: exit status 1.
     Machine(String),
     /// Our own output cannot be written.
@@ -28,7 +30,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Input(_) => ExitCode::from(2),
-            Self::Machine(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Full(_) | Self::Machine(_) | Self::Output(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -37,6 +39,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Input(text) | Self::Machine(text) => text.clone(),
+            Self::Full(error) => error.to_string(),
             Self::Output(error) => format!("cannot write the output: {error}"),
         };
         // A driver's own words may have several lines.
@@ -60,10 +63,8 @@ impl From<VectorizerError> for Failure {
     fn from(error: VectorizerError) -> Self {
         use VectorizerError as E;
         match error {
-            E::VramFallback
-            | E::SearchFailed
-            | E::VramLimitExceeded { .. }
-            | E::BufferAllocationFailed
+            full if full.is_full() => Self::Full(full),
+            E::SearchFailed
             | E::DeviceFailed { .. }
             | E::DeviceLost { .. }
             | E::Cancelled

@@ -8,9 +8,8 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use vectorizer::collection::{Collection, OpenOptions, Opening};
 
-use crate::args::DeviceArguments;
-use crate::device;
 use crate::failure::Result;
+use crate::memory::CollectionArguments;
 use crate::progress::Stage;
 
 /// Which collection, and how to say what was done.
@@ -28,7 +27,7 @@ pub(crate) struct IndexArguments {
 #[derive(Debug, Args)]
 pub(crate) struct OpenArguments {
     #[command(flatten)]
-    pub(crate) device: DeviceArguments,
+    pub(crate) collection: CollectionArguments,
     /// Threads of the CPU engine; 0 is all cores.
     #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
     pub(crate) threads: usize,
@@ -36,9 +35,10 @@ pub(crate) struct OpenArguments {
 
 /// Opens the collection on its device, with a bar.
 pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Collection> {
-    let context = device::open(&open.device)?;
+    let context = open.collection.open()?;
     let options = OpenOptions {
         threads: open.threads,
+        fallback: open.collection.policy(),
         ..OpenOptions::default()
     };
     let quiet = index.json;

@@ -13,6 +13,7 @@ mod failure;
 mod figures;
 mod index;
 mod info;
+mod memory;
 mod progress;
 mod search;
 mod stats;

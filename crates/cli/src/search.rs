@@ -12,9 +12,9 @@ use vectorizer_bench::recall::recall;
 use vectorizer_bench::{IdTable, Matrix, ids, percentile, truth};
 
 use crate::args::SearchArguments;
-use crate::device;
 use crate::failure::{Failure, Result};
 use crate::figures::milliseconds;
+use crate::memory::{Home, Memory};
 use crate::progress::Stage;
 
 mod index;
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<()> {
 
 fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) -> Result<()> {
     let input = Input::open(arguments, base, metric)?;
-    let context = device::open(&arguments.device)?;
+    let context = arguments.collection.open()?;
     let batch = if context.device().is_cpu() {
         CPU_BATCH
     } else {
@@ -64,13 +64,16 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
         },
         seed: arguments.seed,
         threads: arguments.threads,
+        fallback: arguments.collection.policy(),
+        ..CollectionOptions::default()
     };
     let mut graph = HnswGraph::new(&context, input.base.dimension(), metric, options)?;
     let quiet = arguments.json;
-    let (read, add) = fill(&mut graph, &input.base, quiet)?;
+    let mut home = Home::new(arguments.collection.policy(), arguments.threads);
+    let (read, add) = fill(&mut graph, &mut home, &input.base, quiet)?;
     let building = Instant::now();
     if !arguments.exact {
-        build(&mut graph, quiet)?;
+        build(&mut graph, &mut home, quiet)?;
     }
     let build = building.elapsed();
     let build_counters = graph.stats().counters;
@@ -83,14 +86,13 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
     let mut rows = Vec::new();
     let mut found = IdTable::new(input.k.min(input.base.rows()));
     for ef in efs {
-        let (row, ids) = measure(&graph, &input, ef, batch, quiet)?;
+        let (row, ids) = home.keep(&mut graph, |graph| measure(graph, &input, ef, batch, quiet))?;
         rows.push(row);
         found = ids;
     }
     if let Some(path) = &arguments.out {
         found.write(path)?;
     }
-    let ledger = context.device().ledger().total();
     let report = Report {
         device: context.device_name().to_owned(),
         backend: context.backend().to_string(),
@@ -114,8 +116,7 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
             milliseconds(build)
         },
         build_counters,
-        vram_bytes: ledger.taken,
-        vram_peak_bytes: ledger.peak,
+        memory: Memory::of(&context.device(), home.fallback),
         rows,
     };
     if arguments.json {
@@ -188,15 +189,21 @@ fn same(a: &Path, b: &Path) -> bool {
 }
 
 /// Adds all rows, a block at a time; says how long reading and adding took.
-fn fill(graph: &mut HnswGraph, base: &Matrix, quiet: bool) -> Result<(Duration, Duration)> {
+fn fill(
+    graph: &mut HnswGraph,
+    home: &mut Home,
+    base: &Matrix,
+    quiet: bool,
+) -> Result<(Duration, Duration)> {
     let stage = Stage::begin(quiet, "adding vectors", base.rows());
     let (mut read, mut add) = (Duration::ZERO, Duration::ZERO);
     let mut block = Vec::new();
+    home.keep(graph, |graph| Ok(graph.reserve(base.rows())?))?;
     for range in base.blocks(ADD_BLOCK) {
         let reading = Instant::now();
         base.read(range.clone(), &mut block)?;
         let adding = Instant::now();
-        graph.append(&block)?;
+        home.keep(graph, |graph| Ok(graph.append(&block)?))?;
         read += adding - reading;
         add += adding.elapsed();
         stage.at(range.end);
@@ -204,13 +211,15 @@ fn fill(graph: &mut HnswGraph, base: &Matrix, quiet: bool) -> Result<(Duration, 
     Ok((read, add))
 }
 
-fn build(graph: &mut HnswGraph, quiet: bool) -> Result<()> {
+fn build(graph: &mut HnswGraph, home: &mut Home, quiet: bool) -> Result<()> {
     let stage = Stage::begin(quiet, "building the graph", graph.len());
-    graph.build(|progress| {
-        stage.at(progress.linked);
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
+    home.keep(graph, |graph| {
+        graph.build(|progress| {
+            stage.at(progress.linked);
+            ControlFlow::Continue(())
+        })?;
+        Ok(())
+    })
 }
 
 /// Searches all queries, `batch` at a time, then some one by one; exactly if there is no `ef`.

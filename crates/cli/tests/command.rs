@@ -327,6 +327,67 @@ fn json_has_every_field() {
 }
 
 #[test]
+fn memory_has_a_limit_and_a_policy() {
+    let data = Data::new();
+    let files = [data.path("base.npy"), data.path("queries.npy")];
+    let limited = |device, limit, fallback| {
+        let policy = [
+            "--device",
+            device,
+            "--vram-limit",
+            limit,
+            "--fallback",
+            fallback,
+            "--json",
+        ];
+        search(&files, &policy)
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let arguments = limited("cpu", "1GiB", "report");
+    let document = json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(document["fallback"], Value::Null);
+    for field in ["vram_efficiency", "pool_reuse", "fragmentation"] {
+        let share = document[field].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&share), "{field} is {share}");
+    }
+    assert!(document["vram_peak_bytes"].as_u64() >= document["vram_bytes"].as_u64());
+    // From the CPU there is no way down.
+    for (device, policy) in [
+        ("cpu", "spill"),
+        ("cpu", "mirror"),
+        ("software", "report"),
+        ("software", "forbid"),
+    ] {
+        let arguments = limited(device, "16KiB", policy);
+        let output = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{device} {policy}: {said}");
+        assert!(said.contains("16384 allowed"), "{said}");
+        assert_eq!(
+            said.contains("--fallback spill"),
+            policy == "report",
+            "{said}"
+        );
+    }
+    for policy in ["spill", "mirror"] {
+        let arguments = limited("software", "16KiB", policy);
+        let spilled = json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(spilled["fallback"]["what"], "spilled", "{spilled}");
+        assert!(
+            spilled["fallback"]["why"]
+                .as_str()
+                .unwrap()
+                .contains("16384 allowed")
+        );
+        assert!(spilled["vram_peak_bytes"].as_u64() <= Some(16 << 10));
+        assert_eq!(spilled["recall"], document["recall"]);
+    }
+    refused(&["demo", "--vram-limit", "much"], "number of bytes");
+}
+
+#[test]
 fn each_beam_width_has_a_row() {
     let data = Data::new();
     data.truth(DistanceMetric::Cosine, 5)

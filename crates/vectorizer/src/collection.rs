@@ -14,13 +14,14 @@
 //! - `filtered`: counting, going through in order, deleting by filter.
 //! - `places`: the order of insertion, which stays while slots are numbered anew.
 //! - `durable`: made, opened and closed on disk.
+//! - `fallback`: what happens when the device is full or lost: refused, spilled to RAM, mirrored there; and the way back.
 //! - `coalesce`: single queries of many threads, together to the device.
 
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::config::{CollectionOptions, HnswConfig};
+use crate::config::{CollectionOptions, FallbackPolicy, HnswConfig};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::gpu::memory::Label;
@@ -31,6 +32,9 @@ use crate::store::Store;
 mod coalesce;
 mod delete;
 mod durable;
+mod fallback;
+#[cfg(test)]
+mod fault_tests;
 mod filtered;
 mod ids;
 pub(crate) mod journal;
@@ -45,6 +49,8 @@ pub use filtered::{Cursor, FilterStats, Item, Page, Vectors};
 pub use select::{Explanation, Means, Step};
 
 use coalesce::Coalescer;
+pub use fallback::{Fallback, FallbackKind};
+use fallback::{Mirror, Standing};
 use filtered::Selections;
 use ids::Ids;
 use journal::{Change, Journal};
@@ -82,6 +88,8 @@ pub struct Collection {
     /// Held for writing only while a finished change is shown.
     state: RwLock<State>,
     coalescer: Coalescer,
+    /// Where it belongs, and what kept it from being there.
+    standing: Mutex<Standing>,
     /// Told of every change before it is made.
     journal: Option<Box<dyn Journal>>,
     selections: Selections,
@@ -109,6 +117,8 @@ struct State {
     places: Places,
     /// Grows with every change of what filters look at.
     version: u64,
+    /// The same vectors and links in RAM, where the policy wants it.
+    mirror: Option<Mirror>,
 }
 
 impl State {
@@ -119,6 +129,14 @@ impl State {
             payloads: Payloads::default(),
             places: Places::default(),
             version: 0,
+            mirror: None,
+        }
+    }
+
+    /// Links have changed on the device.
+    fn links_changed(&mut self) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.links_changed();
         }
     }
 
@@ -155,7 +173,7 @@ impl State {
 /// Where a collection is and what it has done.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct CollectionStats {
-    /// The device's name.
+    /// The name of the device it is on now.
     pub device: String,
     /// What drives it.
     pub backend: String,
@@ -173,12 +191,18 @@ pub struct CollectionStats {
     pub filters: FilterStats,
     /// The graph, the paths that answered, and the work done.
     pub graph: GraphStats,
-    /// Bytes taken on the device for rows, by all its collections.
+    /// Bytes taken on the device for the collection's vectors.
     pub row_bytes: u64,
     /// The same for links.
     pub graph_bytes: u64,
-    /// All bytes taken on the device.
+    /// All bytes taken on the device, by whoever uses it.
     pub total_bytes: u64,
+    /// The collection's own limit.
+    pub vram_limit: Option<u64>,
+    /// What it does where that, or the device, is not enough.
+    pub fallback_policy: FallbackPolicy,
+    /// What it did last when that happened, and why; `None` if it never did, or since it returned to its device.
+    pub fallback: Option<Fallback>,
 }
 
 impl Collection {
@@ -216,15 +240,25 @@ impl Collection {
         metric: DistanceMetric,
         options: CollectionOptions,
     ) -> Result<Self> {
-        let graph = HnswGraph::new(context, dimension, metric, options)?;
+        // Books of its own, so that what it takes is known, and limited where that is asked for.
+        let home = context.with_limit(options.vram_limit);
+        let graph = HnswGraph::new(&home, dimension, metric, options)?;
+        let mut state = State::empty(graph);
+        if options.fallback == FallbackPolicy::Mirror && !context.device().is_cpu() {
+            let ram = Context::cpu().with_limit(None);
+            state.mirror = Some(Mirror::of(HnswGraph::new(
+                &ram, dimension, metric, options,
+            )?));
+        }
         Ok(Self {
             context: context.clone(),
             options,
             dimension,
             metric,
             writer: Mutex::default(),
-            state: RwLock::new(State::empty(graph)),
+            state: RwLock::new(state),
             coalescer: Coalescer::default(),
+            standing: Mutex::new(Standing::new(home.device())),
             journal: None,
             selections: Selections::default(),
             store: None,
@@ -248,14 +282,15 @@ impl Collection {
     /// # Errors
     /// [`VectorizerError::UnknownId`], or the device failed.
     pub fn get_vector(&self, id: &str) -> Result<Vector> {
-        let state = self.state.read();
-        let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
-        let slot = state.ids.slot(id).ok_or_else(unknown)?;
-        let data = state.graph.get(slot)?.ok_or_else(unknown)?;
-        Ok(Vector {
-            id: id.to_owned(),
-            data,
-            payload: state.payloads.get(&slot).cloned(),
+        self.with_state(|state| {
+            let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
+            let slot = state.ids.slot(id).ok_or_else(unknown)?;
+            let data = state.graph.get(slot)?.ok_or_else(unknown)?;
+            Ok(Vector {
+                id: id.to_owned(),
+                data,
+                payload: state.payloads.get(&slot).cloned(),
+            })
         })
     }
 
@@ -283,7 +318,7 @@ impl Collection {
         self.metric
     }
 
-    /// The device this collection is on, and why.
+    /// The device this collection belongs on, and why; [`Collection::stats`] says where it is.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
@@ -301,18 +336,18 @@ impl Collection {
     /// # Errors
     /// [`VectorizerError::GraphDamaged`] names the first broken rule; or the device failed.
     pub fn check(&self) -> Result<()> {
-        self.state.read().graph.check()
+        self.with_state(|state| state.graph.check())
     }
 
     /// Where the collection is, which paths answered, and what it takes.
     #[must_use]
     pub fn stats(&self) -> CollectionStats {
         let state = self.state.read();
-        let device = self.context.device();
+        let device = state.graph.storage().device();
         let ledger = device.ledger();
         CollectionStats {
             device: device.name().to_owned(),
-            backend: self.context.backend().to_string(),
+            backend: device.info().backend.to_string(),
             vector_count: state.ids.len(),
             dead_slots: state.ids.dead(),
             dimension: self.dimension,
@@ -322,7 +357,10 @@ impl Collection {
             graph: state.graph.stats(),
             row_bytes: ledger.account(Label::Rows).taken,
             graph_bytes: ledger.account(Label::Graph).taken,
-            total_bytes: ledger.total().taken,
+            total_bytes: device.whole_ledger().total().taken,
+            vram_limit: ledger.limit(),
+            fallback_policy: self.options.fallback,
+            fallback: self.fallback(),
         }
     }
 }

@@ -89,6 +89,26 @@ impl HnswConfig {
     }
 }
 
+/// What a collection does when its device has no room for more, or is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FallbackPolicy {
+    /// The call fails with [`VectorizerError::VramFallback`] and nothing has changed: the caller decides. `stats().fallback` holds the
+    /// figures behind it. A lost device is [`VectorizerError::DeviceLost`].
+    #[default]
+    Report,
+    /// The collection moves to RAM, where the CPU engine goes on with the same ids and the same graph, and the call is answered from
+    /// there. `stats()`, the monitor, a log line and the callback say so;
+    /// [`return_to_device`](crate::collection::Collection::return_to_device) goes back. A lost device takes the vectors with it.
+    Spill,
+    /// No way down: the call fails with what stood in the way, [`VectorizerError::VramLimitExceeded`] with limit and need, or
+    /// [`VectorizerError::BufferAllocationFailed`], and nothing has changed.
+    Forbid,
+    /// As `Spill`, with vectors and graph in RAM as well from the beginning. Single queries are answered from there, without a way to
+    /// the device and back; a full or lost device costs nothing. Takes as much RAM as device memory.
+    Mirror,
+}
+
 /// What a collection is made with beyond its dimension and metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CollectionOptions {
@@ -98,6 +118,12 @@ pub struct CollectionOptions {
     pub seed: u64,
     /// Threads of the CPU engine; 0 is all cores.
     pub threads: usize,
+    /// The most bytes of the device's memory that the collection may take, for vectors, links and whatever it needs in passing.
+    /// `None`: what its context allows, and without a limit there, [`DEFAULT_SHARE`](crate::gpu::device::DEFAULT_SHARE) of what the
+    /// device recommends. On the CPU engine it is RAM that is counted.
+    pub vram_limit: Option<u64>,
+    /// What happens when the device has no room, or is lost.
+    pub fallback: FallbackPolicy,
 }
 
 impl Default for CollectionOptions {
@@ -106,6 +132,8 @@ impl Default for CollectionOptions {
             hnsw: HnswConfig::default(),
             seed: 0x5eed,
             threads: 0,
+            vram_limit: None,
+            fallback: FallbackPolicy::Report,
         }
     }
 }

@@ -17,6 +17,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
+use crate::config::HnswConfig;
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
@@ -258,6 +259,11 @@ pub struct LevelLinks {
     pub rows: Vec<u32>,
 }
 
+/// About how many rows above level 0 so many slots have, at the usual share of one in M on each level.
+fn upper_rows(slots: usize, layout: &Layout) -> usize {
+    slots.div_ceil(layout.max_connections - 1)
+}
+
 /// Says whether `links` are as many rows as slots of these levels have, in an engine of `rows` rows.
 fn check_shape(layout: Layout, rows: usize, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
     let damaged = |reason: String| Err(VectorizerError::GraphDamaged { reason });
@@ -337,6 +343,42 @@ pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Bo
     )?))
 }
 
+/// What vectors and their graph will take on a device, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct MemoryEstimate {
+    /// The vectors.
+    pub rows: u64,
+    /// The links between them.
+    pub graph: u64,
+}
+
+impl MemoryEstimate {
+    /// Both.
+    #[must_use]
+    pub const fn lasting(&self) -> u64 {
+        self.rows + self.graph
+    }
+}
+
+pub(crate) fn estimate_memory(
+    device: &Device,
+    vectors: usize,
+    dimension: usize,
+    config: &HnswConfig,
+) -> MemoryEstimate {
+    let layout = Layout {
+        dimension,
+        scoring: Scoring::SquaredEuclidean,
+        max_connections: config.max_connections,
+    };
+    #[cfg(feature = "gpu")]
+    if !device.is_cpu() {
+        return gpu::estimate(layout, vectors);
+    }
+    debug_assert!(device.is_cpu(), "a device of another engine");
+    cpu::estimate(layout, vectors)
+}
+
 /// Rows and links on one device.
 pub trait Engine: fmt::Debug + Send + Sync {
     /// What this engine was made for.
@@ -358,6 +400,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Makes staged rows visible. Nothing else may have been committed since they were staged.
     fn commit_rows(&mut self, staged: Staged);
+
+    /// How many bytes more staging so many rows takes at the most, those that are given back when they are shown included.
+    fn room_for_rows(&self, rows: usize) -> u64;
+
+    /// Says that there will be so many rows in all: memory is then taken for all of them at once, when the first come.
+    fn reserve(&mut self, rows: usize);
 
     /// Copies rows `slots` to `out`, one after the other.
     ///
@@ -391,6 +439,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// How many scores of a scan cost as much as one of a walk: a stored figure, from which the planner chooses.
     fn scan_gain(&self) -> usize;
+
+    /// How many bytes more it takes at the most to stage a batch of so many new slots: for links and for working them out.
+    fn room_for_links(&self, slots: usize, selection: &Selection) -> u64;
 
     /// Works out the links of a batch of new slots, and what they change in the rows of others, and takes the memory for them.
     /// The batch begins where the last one ended.
@@ -441,6 +492,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// # Errors
     /// The device failed; the graph is as before.
     fn clear_links(&mut self) -> Result<()>;
+
+    /// Gives back what is taken beyond what rows and links need, and says how many bytes those were. Searches wait meanwhile.
+    ///
+    /// # Errors
+    /// No room for the smaller copies, or the device failed; everything is as before.
+    fn compact(&mut self) -> Result<u64>;
 
     /// The work done so far.
     fn counters(&self) -> Counters;

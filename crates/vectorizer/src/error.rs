@@ -6,10 +6,12 @@ use crate::config::MAX_ID_BYTES;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VectorizerError {
-    /// The device has no room for this operation, and the caller decides what now: fewer vectors, a smaller
-    /// precision, or a collection on the CPU engine.
+    /// The device, or the limit set for it, has no room for this operation, and the caller decides what now: fewer vectors, a higher
+    /// limit, a policy that goes down by itself, or a collection on the CPU engine. What a collection under
+    /// [`FallbackPolicy::Report`](crate::config::FallbackPolicy::Report) says; its `stats().fallback` holds limit and need.
     #[error(
-        "the device's memory is full: add fewer vectors, or open the collection on the CPU (VECTORIZER_DEVICE=cpu)"
+        "the device's memory is full: add fewer vectors, raise the limit, let the collection spill to RAM (FallbackPolicy::Spill), \
+         or open it on the CPU (VECTORIZER_DEVICE=cpu)"
     )]
     VramFallback,
     /// The search gave no trustworthy answer. `rebuild_hnsw_graph` and another try are the way out.
@@ -25,9 +27,10 @@ pub enum VectorizerError {
         /// The length that came.
         actual: usize,
     },
-    /// The operation would take more device memory than the limit allows.
+    /// The operation would take more device memory than the limit allows. What storages and graphs say, and collections under
+    /// [`FallbackPolicy::Forbid`](crate::config::FallbackPolicy::Forbid).
     #[error(
-        "device memory limit: {requested} bytes wanted, {limit} allowed; raise the limit or store less"
+        "device memory limit: {requested} bytes wanted in all, {limit} allowed; raise the limit or store less"
     )]
     VramLimitExceeded {
         /// The limit in force, in bytes.
@@ -40,6 +43,16 @@ pub enum VectorizerError {
         "the device refused to allocate a buffer: other programs may hold its memory; close them or lower the limit"
     )]
     BufferAllocationFailed,
+    /// Memory that belongs on the device lies in RAM.
+    #[error(
+        "{bytes} bytes of {label} lie in RAM and not on the device: make room there, then call return_to_device() on the collections that spilled"
+    )]
+    NotInVram {
+        /// What they are for: rows, graph, pool or kernels.
+        label: &'static str,
+        /// How many bytes.
+        bytes: u64,
+    },
     /// A dimension no collection can have.
     #[error("dimension {actual} is not possible: expected 1 to {max}")]
     InvalidDimension {
@@ -235,6 +248,17 @@ pub enum VectorizerError {
         /// The first broken rule.
         reason: String,
     },
+}
+
+impl VectorizerError {
+    /// Whether a limit or the device itself left no room: what a [`FallbackPolicy`](crate::config::FallbackPolicy) is about.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::VramFallback | Self::VramLimitExceeded { .. } | Self::BufferAllocationFailed
+        )
+    }
 }
 
 /// What every fallible call returns.

@@ -21,7 +21,8 @@ use crate::engine::{
     Attachment, Counters, Entry, Hits, LinkBatch, Neighbor, SlotSet, Staged, Walk, slot,
 };
 use crate::error::{Result, VectorizerError};
-use crate::gpu::context::Context;
+use crate::gpu::context::{Context, Device};
+use crate::gpu::metal_buffer_pool::MetalBufferPool;
 use crate::models::DistanceMetric;
 use crate::storage::{StagedRows, VectorStorage};
 
@@ -168,6 +169,60 @@ impl HnswGraph {
         self.storage.append(rows)
     }
 
+    /// Says that there will be so many vectors in all; see [`VectorStorage::reserve`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reserve(&mut self, vectors: usize) -> Result<()> {
+        self.storage.reserve(vectors)
+    }
+
+    /// Gives back what is taken on the device beyond what vectors and links need, the pool's kept buffers among it, and says how many
+    /// bytes those were.
+    ///
+    /// # Errors
+    /// No room for the smaller copies that take the place of larger ones, or the device failed; everything is as before.
+    pub fn compact(&mut self) -> Result<u64> {
+        let pool = MetalBufferPool::new(self.storage.device().clone());
+        let kept = pool.compact();
+        let compacted = self.storage.engine_mut().compact()?;
+        Ok(kept + compacted + pool.compact())
+    }
+
+    /// The same vectors and the same graph on another device. Cost: everything is read back and brought there once.
+    ///
+    /// # Errors
+    /// No room there, or a device failed.
+    pub(crate) fn copied_to(&self, device: &Device, threads: usize) -> Result<Self> {
+        let mut storage = self.storage.copied_to(device, threads)?;
+        let links = self.topology()?.links;
+        storage.engine_mut().put_links(&self.levels, &links)?;
+        let count = |of: &AtomicU64| AtomicU64::new(of.load(Ordering::Relaxed));
+        Ok(Self {
+            storage,
+            config: self.config,
+            seed: self.seed,
+            levels: self.levels.clone(),
+            entry: self.entry,
+            exact_queries: count(&self.exact_queries),
+            graph_queries: count(&self.graph_queries),
+            filtered_queries: count(&self.filtered_queries),
+            rescued_queries: count(&self.rescued_queries),
+            last_path: count(&self.last_path),
+            earlier: self.counters(),
+        })
+    }
+
+    /// Moves vectors and graph to the device of another context, the same link for link: down to the CPU when a device is full, and
+    /// back. `threads` are the CPU engine's (0: all cores).
+    ///
+    /// # Errors
+    /// No room there, or a device failed; everything is where it was.
+    pub fn move_to(&mut self, context: &Context, threads: usize) -> Result<()> {
+        *self = self.copied_to(&context.device(), threads)?;
+        Ok(())
+    }
+
     pub(crate) fn stage_rows(
         &self,
         rows: &[f32],
@@ -195,7 +250,9 @@ impl HnswGraph {
                 return Err(VectorizerError::Cancelled);
             }
         }
-        self.mend()
+        let mended = self.mend();
+        self.storage.device().settle();
+        mended
     }
 
     /// Forgets all links and builds anew: what a graph that answers badly needs.
@@ -228,7 +285,13 @@ impl HnswGraph {
             return Ok(None);
         }
         let first = slot(linked);
-        let slots = first..first + slot(plan::next_batch(linked, waiting));
+        let selection = plan::selection(&self.config);
+        let next = plan::next_batch(linked, waiting);
+        // Whoever builds is told at the beginning that there is no room for the largest batch, and not at the end.
+        let largest = next.max(plan::next_batch(self.len(), waiting));
+        let room = self.storage.engine().room_for_links(largest, &selection);
+        self.storage.device().admit(room)?;
+        let slots = first..first + slot(next);
         let levels: Vec<u8> = slots
             .map(|slot| levels::level(self.seed, slot, &self.config))
             .collect();
@@ -236,7 +299,7 @@ impl HnswGraph {
             first,
             levels: &levels,
             entry: self.entry,
-            selection: plan::selection(&self.config),
+            selection,
         };
         let links = self.storage.engine().stage_links(&batch)?;
         Ok(Some(StagedBatch { links, levels }))

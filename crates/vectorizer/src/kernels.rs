@@ -31,6 +31,7 @@ pub(crate) use params;
 
 pub(crate) mod exact;
 pub(crate) mod graph;
+pub(crate) mod seal;
 #[cfg(test)]
 mod tests;
 

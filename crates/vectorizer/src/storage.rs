@@ -17,6 +17,8 @@ pub const MAX_SQUARED_LENGTH: f32 = f32::MAX / 16.0;
 
 /// How many numbers move in one step.
 const MOVE_VALUES: usize = 16 << 20;
+/// Bytes of rows that are copied to another device at a time.
+const COPY_BYTES: usize = 8 << 20;
 
 /// Vectors in the memory of one device, numbered by slot in the order they came.
 ///
@@ -120,6 +122,9 @@ impl VectorStorage {
             });
         }
         self.check_values(rows, name)?;
+        if count > 0 {
+            self.device.admit(self.engine.room_for_rows(count))?;
+        }
         let Some(originals) = &self.originals else {
             return Ok(StagedRows {
                 rows: self.engine.stage_rows(rows)?,
@@ -154,6 +159,7 @@ impl VectorStorage {
             threads: self.threads,
             originals: self.originals.as_ref().map(|all| all.only(alive)),
         };
+        only.engine.reserve(alive.len());
         let count = (MOVE_VALUES / layout.dimension).max(1);
         let mut rows = vec![0.0; count * layout.dimension];
         for first in (0..self.len()).step_by(count) {
@@ -302,6 +308,47 @@ impl VectorStorage {
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Says that there will be so many vectors in all: memory for all of them is taken at once when the first come, instead of step by
+    /// step, when old and new memory are held together for a moment.
+    ///
+    /// # Errors
+    /// [`VectorizerError::VramLimitExceeded`] if there is no room for so many; nothing has changed.
+    pub fn reserve(&mut self, vectors: usize) -> Result<()> {
+        let more = vectors.saturating_sub(self.len());
+        if more > 0 {
+            self.device.admit(self.engine.room_for_rows(more))?;
+            self.engine.reserve(vectors.min(MAX_SLOTS));
+        }
+        Ok(())
+    }
+
+    /// A copy of the vectors on another device, without links.
+    ///
+    /// # Errors
+    /// No room there, or a device failed.
+    pub(crate) fn copied_to(&self, device: &Device, threads: usize) -> Result<Self> {
+        let mut engine = engine::open(device, self.engine.layout(), threads)?;
+        device.admit(engine.room_for_rows(self.len()))?;
+        engine.reserve(self.len());
+        let dimension = self.dimension();
+        let at_once = (COPY_BYTES / (dimension * 4)).max(1);
+        let mut block = vec![0.0; at_once.min(self.len()) * dimension];
+        for first in (0..self.len()).step_by(at_once) {
+            let end = (first + at_once).min(self.len());
+            let rows = &mut block[..(end - first) * dimension];
+            self.engine.read_rows(slot(first)..slot(end), rows)?;
+            let staged = engine.stage_rows(rows)?;
+            engine.commit_rows(staged);
+        }
+        Ok(Self {
+            engine,
+            device: device.clone(),
+            metric: self.metric,
+            threads,
+            originals: self.originals.clone(),
+        })
     }
 
     pub(crate) fn engine(&self) -> &dyn Engine {

@@ -98,7 +98,7 @@ impl Change {
             Self::Delete(ids) => collection.delete_batch(&ids),
             Self::SetPayload(id, payload) => collection.set_payload(&id, payload.map(Into::into)),
             Self::Optimize => collection.optimize(),
-            Self::Compact => collection.compact(),
+            Self::Compact => collection.compact().map(drop),
         }
     }
 

@@ -29,6 +29,7 @@ fn options() -> CollectionOptions {
         },
         seed: 77,
         threads: 1,
+        ..CollectionOptions::default()
     }
 }
 

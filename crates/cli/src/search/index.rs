@@ -20,6 +20,7 @@ use crate::args::SearchArguments;
 use crate::failure::{Failure, Result};
 use crate::figures::milliseconds;
 use crate::index::{self, IndexArguments, OpenArguments};
+use crate::memory::Memory;
 use crate::progress::Stage;
 
 /// Queries whose neighbours' vectors are held for measuring recall.
@@ -54,7 +55,7 @@ pub(super) fn run(arguments: &SearchArguments, folder: &Path) -> Result<()> {
         json: arguments.json,
     };
     let open = OpenArguments {
-        device: arguments.device.clone(),
+        collection: arguments.collection.clone(),
         threads: arguments.threads,
     };
     let collection = index::open(&index, &open)?;
@@ -119,7 +120,6 @@ fn report(
     rows: Vec<Row>,
 ) -> Result<()> {
     let context = collection.context();
-    let ledger = context.device().ledger().total();
     let options = collection.options();
     let report = Report {
         device: context.device_name().to_owned(),
@@ -140,8 +140,7 @@ fn report(
         add_ms: 0.0,
         build_ms: 0.0,
         build_counters: vectorizer::engine::Counters::default(),
-        vram_bytes: ledger.taken,
-        vram_peak_bytes: ledger.peak,
+        memory: Memory::of_collection(collection),
         rows,
     };
     if arguments.json {

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
+use vectorizer::collection::Fallback;
 use vectorizer::config::SearchPath;
 use vectorizer::engine::Counters;
 use vectorizer::models::DistanceMetric;
@@ -11,6 +12,7 @@ use vectorizer::models::DistanceMetric;
 use crate::args::SearchArguments;
 use crate::failure::Result;
 use crate::figures::{bytes, count, counted, rate, time};
+use crate::memory::Memory;
 
 /// All of it. As JSON, the fields of the last row stand beside the others.
 #[derive(Debug, Serialize)]
@@ -35,8 +37,8 @@ pub(super) struct Report {
     pub(super) add_ms: f64,
     pub(super) build_ms: f64,
     pub(super) build_counters: Counters,
-    pub(super) vram_bytes: u64,
-    pub(super) vram_peak_bytes: u64,
+    #[serde(flatten)]
+    pub(super) memory: Memory,
     pub(super) rows: Vec<Row>,
 }
 
@@ -123,10 +125,23 @@ impl Report {
             ));
         }
         lines.push(format!(
-            "memory     {} on the device, {} at the peak",
-            bytes(self.vram_bytes),
-            bytes(self.vram_peak_bytes)
+            "memory     {} on the device, {} at the peak; {:.1} % of it holds data",
+            bytes(self.memory.vram_bytes),
+            bytes(self.memory.vram_peak_bytes),
+            self.memory.vram_efficiency * 100.0
         ));
+        if let Some(Fallback {
+            device,
+            why,
+            vectors,
+            ..
+        }) = &self.memory.fallback
+        {
+            lines.push(format!(
+                "in RAM     since {} were on {device}: {why}",
+                counted(*vectors, "vector", "vectors")
+            ));
+        }
         lines.push(String::new());
         lines.push(format!(
             "{:>5} {:>6} {:>10} {:>12} {:>12} {:>10} {:>10} {:>15}",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::{Collection, Writer};
-use crate::config::CollectionOptions;
+use crate::config::{CollectionOptions, FallbackPolicy};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::hnsw::{HnswGraph, Progress};
@@ -21,6 +21,10 @@ pub struct OpenOptions {
     pub durability: Durability,
     /// Threads of the CPU engine; 0 is all cores.
     pub threads: usize,
+    /// See [`CollectionOptions::vram_limit`].
+    pub vram_limit: Option<u64>,
+    /// See [`CollectionOptions::fallback`].
+    pub fallback: FallbackPolicy,
 }
 
 /// How far opening has come.
@@ -141,22 +145,37 @@ impl Collection {
             hnsw: header.hnsw,
             seed: header.seed,
             threads: options.threads,
+            vram_limit: options.vram_limit,
+            fallback: options.fallback,
         };
         let mut collection =
             Self::with_context(context, header.dimension, header.metric, made_with)?;
-        let state = collection.state.get_mut();
         let total = usize::try_from(store.totals().rows).unwrap_or(usize::MAX);
+        // Where there is no room for all, the first that do not fit say so.
+        drop(collection.state.get_mut().graph.reserve(total));
         store.read_rows(|group| {
-            state.graph.append(group.rows())?;
+            loop {
+                let appended = collection.state.write().graph.append(group.rows());
+                match appended {
+                    Ok(_) => break,
+                    Err(error) => collection.go_down(&mut collection.writer.lock(), error)?,
+                }
+            }
+            let mut state = collection.state.write();
+            if let Some(mirror) = &mut state.mirror {
+                mirror.graph.append(group.rows())?;
+            }
             for id in group.ids() {
                 state.ids.push(id);
             }
             let done = state.graph.len();
+            drop(state);
             match progress(Opening::Reading { done, total }) {
                 ControlFlow::Continue(()) => Ok(()),
                 ControlFlow::Break(()) => Err(VectorizerError::Cancelled),
             }
         })?;
+        let state = collection.state.get_mut();
         for slot in store.read_dead()? {
             state.delete(slot);
         }
@@ -164,6 +183,7 @@ impl Collection {
             state.payloads.insert(slot, payload);
         })?;
         let lost = take_graph(&store, &mut state.graph);
+        state.links_changed();
         collection.writer.get_mut().kept = state.graph.linked();
         collection.keep_in(store);
         let mut linking = |now| progress(Opening::Linking(now));
@@ -172,6 +192,7 @@ impl Collection {
         } else {
             collection.tidy_with(&mut linking)?;
         }
+        collection.mirror(&mut collection.writer.lock())?;
         Ok(collection)
     }
 
@@ -234,17 +255,28 @@ impl Collection {
     }
 
     /// Takes the dead out of the graph, links everything, and gives room that the file no longer needs back to the disk. What goes on by itself
-    /// past a quarter of dead vectors is done here at once.
+    /// past a quarter of dead vectors is done here at once. Last, memory goes back to the device that neither vectors nor links need; says how
+    /// many bytes those were.
     ///
     /// # Errors
     /// No room, the device failed, or [`VectorizerError::StoreFailed`]; searches find the same as before.
-    pub fn compact(&self) -> Result<()> {
+    pub fn compact(&self) -> Result<u64> {
         self.optimize()?;
         self.flush()?;
         if let Some(store) = &self.store {
             store.shrink()?;
         }
-        Ok(())
+        self.give_back()
+    }
+
+    /// The vectors as the store has them, and the graph as its file has it, in RAM: for a device that was lost with both.
+    pub(super) fn read_from_store(&self) -> Result<HnswGraph> {
+        let store = self.store.as_ref().ok_or(VectorizerError::NotDurable)?;
+        let ram = Context::cpu().with_limit(None);
+        let mut graph = HnswGraph::new(&ram, self.dimension, self.metric, self.options)?;
+        store.read_rows(|group| graph.append(group.rows()).map(drop))?;
+        take_graph(store, &mut graph);
+        Ok(graph)
     }
 
     /// What the collection in the folder `path` is and holds, without loading it; nobody has it open.

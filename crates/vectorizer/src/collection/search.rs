@@ -4,6 +4,7 @@ use super::{Collection, State};
 use crate::config::SearchOptions;
 use crate::engine::{Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
+use crate::hnsw::HnswGraph;
 use crate::models::SearchResult;
 
 /// Queries answered under one hold of the readers' lock: a writer waits for this many at most.
@@ -33,7 +34,10 @@ impl Collection {
     ) -> Result<Vec<SearchResult>> {
         self.check_query(query)?;
         options.validate()?;
-        if !self.context.device().is_cpu() {
+        if let Some(answer) = self.answer_from_mirror(query, k, options) {
+            return answer;
+        }
+        if !self.is_on_cpu() {
             // Checked before it joins others: a query that cannot be answered fails alone.
             self.state
                 .read()
@@ -101,28 +105,60 @@ impl Collection {
         k: usize,
         options: &SearchOptions,
     ) -> Result<Vec<Vec<SearchResult>>> {
-        let block = if !self.context.device().is_cpu() {
-            GPU_BLOCK
-        } else {
+        let block = if self.is_on_cpu() {
             CPU_BLOCK
+        } else {
+            GPU_BLOCK
         };
         let mut results = Vec::with_capacity(queries.len() / self.dimension);
         for queries in queries.chunks(block * self.dimension) {
-            let state = self.state.read();
-            let chosen = match &options.filter {
-                Some(filter) => Some(self.selections.of(&state, filter)?),
-                None => None,
-            };
-            let chosen = chosen.as_ref().map(|selection| selection.set());
-            results.extend(answer_block(&state, queries, k, options, chosen)?);
+            results.extend(
+                self.with_state(|state| {
+                    self.answer_block(state, &state.graph, queries, k, options)
+                })?,
+            );
         }
         Ok(results)
     }
+
+    fn is_on_cpu(&self) -> bool {
+        self.state.read().graph.storage().device().is_cpu()
+    }
+
+    /// The answer to a single query where the same vectors and links are in RAM.
+    fn answer_from_mirror(
+        &self,
+        query: &[f32],
+        k: usize,
+        options: &SearchOptions,
+    ) -> Option<Result<Vec<SearchResult>>> {
+        let state = self.state.read();
+        let mirror = state.mirror.as_ref()?.in_step()?;
+        let answer = self.answer_block(&state, mirror, query, k, options);
+        Some(answer.map(|mut answers| answers.pop().unwrap_or_default()))
+    }
+
+    fn answer_block(
+        &self,
+        state: &State,
+        graph: &HnswGraph,
+        queries: &[f32],
+        k: usize,
+        options: &SearchOptions,
+    ) -> Result<Vec<Vec<SearchResult>>> {
+        let chosen = match &options.filter {
+            Some(filter) => Some(self.selections.of(state, filter)?),
+            None => None,
+        };
+        let chosen = chosen.as_ref().map(|selection| selection.set());
+        answer_block(state, graph, queries, k, options, chosen)
+    }
 }
 
-/// Answers a block from one state.
+/// Answers a block from one state, by its graph or the one that mirrors it.
 fn answer_block(
     state: &State,
+    graph: &HnswGraph,
     queries: &[f32],
     k: usize,
     options: &SearchOptions,
@@ -138,8 +174,7 @@ fn answer_block(
         ..SearchOptions::default()
     };
     let wanted = k.saturating_add(options.offset);
-    let found = state
-        .graph
+    let found = graph
         .search_among(queries, wanted, &path_alone, allowed)?
         .hits;
     Ok(found

@@ -100,7 +100,10 @@ impl Collection {
         mut progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut writer = self.writer.lock();
-        self.state.write().graph.clear()?;
+        let mut state = self.state.write();
+        state.graph.clear()?;
+        state.links_changed();
+        drop(state);
         writer.changed = true;
         drop(writer);
         self.link(true, &mut progress)
@@ -114,36 +117,59 @@ impl Collection {
     ) -> Result<()> {
         loop {
             let mut writer = self.writer.lock();
-            let (staged, waiting) = {
-                let state = self.state.read();
-                (
-                    state.graph.stage_batch()?,
-                    state.graph.len() - state.graph.linked(),
-                )
-            };
-            let Some(batch) = staged else {
-                if whole {
-                    self.mend(&mut writer)?;
+            let step = self.link_batch(&mut writer, whole);
+            let now = match step {
+                Ok(now) => now,
+                Err(error) => {
+                    self.go_down(&mut writer, error)?;
+                    continue;
                 }
+            };
+            let Some(now) = now else {
+                let mirrored = self.mirror(&mut writer);
+                self.state.read().graph.storage().device().settle();
                 if whole || self.is_due(&writer) {
                     self.keep_graph_or_warn(&mut writer);
                 }
-                return Ok(());
+                return mirrored;
             };
-            let mut state = self.state.write();
-            let before = state.graph.linked();
-            state.graph.commit_batch(batch)?;
-            let now = state.graph.progress();
-            drop(state);
-            writer.unmended += now.linked - before;
-            if now.linked - before == waiting && writer.unmended * MEND_SHARE >= now.linked {
-                self.mend(&mut writer)?;
-            }
             MutexGuard::unlock_fair(writer);
             if progress(now).is_break() {
                 return Err(VectorizerError::Cancelled);
             }
         }
+    }
+
+    /// Links a batch of the tail, and says how far the graph has come; `None` if there was nothing left to link.
+    fn link_batch(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        whole: bool,
+    ) -> Result<Option<Progress>> {
+        let (staged, waiting) = {
+            let state = self.state.read();
+            (
+                state.graph.stage_batch()?,
+                state.graph.len() - state.graph.linked(),
+            )
+        };
+        let Some(batch) = staged else {
+            if whole {
+                self.mend(writer)?;
+            }
+            return Ok(None);
+        };
+        let mut state = self.state.write();
+        let before = state.graph.linked();
+        state.graph.commit_batch(batch)?;
+        state.links_changed();
+        let now = state.graph.progress();
+        drop(state);
+        writer.unmended += now.linked - before;
+        if now.linked - before == waiting && writer.unmended * MEND_SHARE >= now.linked {
+            self.mend(writer)?;
+        }
+        Ok(Some(now))
     }
 
     /// Attaches slots that cannot be reached. The guard says that nobody else writes.
@@ -154,7 +180,9 @@ impl Collection {
                 writer.unmended = 0;
                 return Ok(());
             }
-            self.state.write().graph.commit_mend(&attachments)?;
+            let mut state = self.state.write();
+            state.graph.commit_mend(&attachments)?;
+            state.links_changed();
         }
     }
 
@@ -166,7 +194,12 @@ impl Collection {
     /// No room (it takes what the living take, until it is done), or the device failed; everything is as before.
     pub fn consolidate(&self) -> Result<()> {
         let mut writer = self.writer.lock();
-        self.take_out_dead(&mut writer)
+        loop {
+            match self.take_out_dead(&mut writer) {
+                Err(error) => self.go_down(&mut writer, error)?,
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// The guard says that nobody else writes.
@@ -185,6 +218,7 @@ impl Collection {
         let old = std::mem::replace(&mut state.graph, graph);
         state.ids = ids;
         state.renumber(&numbers);
+        state.mirror = None;
         drop(state);
         writer.unmended = 0;
         writer.hopeless = 0;
@@ -192,6 +226,6 @@ impl Collection {
         drop(old);
         writer.changed = true;
         self.keep_graph_or_warn(writer);
-        Ok(())
+        self.mirror(writer)
     }
 }

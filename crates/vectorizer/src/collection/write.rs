@@ -11,13 +11,23 @@ use super::{Change, Collection};
 use crate::config::MAX_ID_BYTES;
 use crate::engine::slot;
 use crate::error::{Result, VectorizerError};
+use crate::hnsw::HnswGraph;
 use crate::models::{Payload, Vector};
+use crate::storage::StagedRows;
 
 /// A batch as it was handed in, checked: ids, and rows laid end to end.
 struct Batch<'a> {
     ids: Vec<&'a str>,
     rows: Cow<'a, [f32]>,
     payloads: Vec<(usize, Payload)>,
+}
+
+/// A batch that is on its device, and in RAM if there is a mirror, where nobody sees it yet.
+struct Put {
+    staged: StagedRows,
+    mirrored: Option<StagedRows>,
+    /// The slots of the vectors that it replaces.
+    replaced: Vec<u32>,
 }
 
 impl Collection {
@@ -114,23 +124,16 @@ impl Collection {
 
     fn put(&self, batch: Batch<'_>, replace: bool) -> Result<()> {
         check_ids(&batch.ids)?;
-        let writer = self.writer.lock();
-        let (staged, replaced) = {
-            let state = self.state.read();
-            if let Some(id) = batch
-                .ids
-                .iter()
-                .find(|id| !replace && state.ids.slot(id).is_some())
-            {
-                return Err(VectorizerError::DuplicateId {
-                    id: (*id).to_owned(),
-                });
+        let mut writer = self.writer.lock();
+        let Put {
+            staged,
+            mirrored,
+            replaced,
+        } = loop {
+            match self.stage_put(&batch, replace) {
+                Ok(staged) => break staged,
+                Err(error) => self.go_down(&mut writer, error)?,
             }
-            let staged = state
-                .graph
-                .stage_rows(&batch.rows, &|row| batch.ids[row].to_owned())?;
-            let old = batch.ids.iter().filter_map(|id| state.ids.slot(id));
-            (staged, old.collect::<Vec<u32>>())
         };
         self.record(&Change::Put {
             ids: &batch.ids,
@@ -141,6 +144,9 @@ impl Collection {
         {
             let mut state = self.state.write();
             let first = state.graph.commit_rows(staged).start;
+            if let (Some(mirror), Some(mirrored)) = (&mut state.mirror, mirrored) {
+                mirror.graph.commit_rows(mirrored);
+            }
             for id in &batch.ids {
                 state.push(id);
             }
@@ -148,9 +154,42 @@ impl Collection {
                 state.set_payload(first + slot(place), Some(payload));
             }
         }
+        self.settle(batch.rows.len() * size_of::<f32>());
         drop(writer);
         self.tidy_or_warn();
         Ok(())
+    }
+
+    /// Checks a batch against what is there and puts it on the device, and in RAM if there is a mirror. Nobody sees it yet.
+    fn stage_put(&self, batch: &Batch<'_>, replace: bool) -> Result<Put> {
+        let state = self.state.read();
+        if let Some(id) = batch
+            .ids
+            .iter()
+            .find(|id| !replace && state.ids.slot(id).is_some())
+        {
+            return Err(VectorizerError::DuplicateId {
+                id: (*id).to_owned(),
+            });
+        }
+        let stage =
+            |graph: &HnswGraph| graph.stage_rows(&batch.rows, &|row| batch.ids[row].to_owned());
+        let staged = stage(&state.graph)?;
+        let mirrored = state.mirror.as_ref().map(|mirror| stage(&mirror.graph));
+        let old = batch.ids.iter().filter_map(|id| state.ids.slot(id));
+        Ok(Put {
+            staged,
+            mirrored: mirrored.transpose()?,
+            replaced: old.collect(),
+        })
+    }
+
+    /// Gives up the staging memory of a batch, where it is much beside what the collection holds.
+    fn settle(&self, batch: usize) {
+        const LARGE: usize = 16 << 20;
+        if batch >= LARGE {
+            self.state.read().graph.storage().device().settle();
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use crate::engine::detour::Detour;
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Neighbor, Selection,
-    SlotSet, Staged, Walk, check_shape,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, MemoryEstimate, Neighbor,
+    Selection, SlotSet, Staged, Walk, check_shape, upper_rows,
 };
 use crate::error::Result;
 use crate::gpu::memory::Ledger;
@@ -198,6 +198,14 @@ impl CpuEngine {
     }
 }
 
+/// What so many rows and their links will take.
+pub(super) fn estimate(layout: Layout, rows: usize) -> MemoryEstimate {
+    MemoryEstimate {
+        rows: rows::bytes_of(rows, layout.dimension),
+        graph: graph::bytes_of(&layout, rows, upper_rows(rows, &layout)),
+    }
+}
+
 impl Engine for CpuEngine {
     fn layout(&self) -> Layout {
         self.layout
@@ -217,6 +225,13 @@ impl Engine for CpuEngine {
             Err(_) => debug_assert!(false, "these are no rows staged by a CPU engine"),
         }
     }
+
+    fn room_for_rows(&self, rows: usize) -> u64 {
+        self.rows.room_for(rows)
+    }
+
+    /// Rows lie in chunks that never move: there is nothing to gain by taking memory before it is needed.
+    fn reserve(&mut self, _: usize) {}
 
     fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()> {
         for (slot, to) in slots.zip(out.chunks_exact_mut(self.layout.dimension)) {
@@ -309,6 +324,10 @@ impl Engine for CpuEngine {
         4
     }
 
+    fn room_for_links(&self, slots: usize, selection: &Selection) -> u64 {
+        self.graph.room_for(slots, selection)
+    }
+
     fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {
         Ok(Staged(Box::new(link::stage(self, batch)?)))
     }
@@ -346,6 +365,11 @@ impl Engine for CpuEngine {
 
     fn clear_links(&mut self) -> Result<()> {
         self.graph.clear()
+    }
+
+    /// Memory is taken page by page as it is touched: there is none to spare.
+    fn compact(&mut self) -> Result<u64> {
+        Ok(0)
     }
 
     fn counters(&self) -> Counters {

@@ -1,7 +1,8 @@
 //! The GPU engine: rows and links in device memory, worked on by the kernels.
 //!
 //! `rows` keeps the vectors in chunks, `transfer` brings them there, `exact` plans exact search; `graph` keeps the links, `walk` goes
-//! along them, `near` and `link` add new slots to them, `reconnect` does without the dead; `record` puts kernels into a submission and reads results back. Every wait has a
+//! along them, `near` and `link` add new slots to them, `reconnect` does without the dead; `record` puts kernels into a submission and reads
+//! results back, `seal` proves that they ran. Every wait has a
 //! bound, and every answer carries the number of its search: an old answer in its place is an error, never a result.
 
 use std::collections::VecDeque;
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, Selection, SlotSet, Staged,
-    Walk, check_shape,
+    Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, MemoryEstimate, Selection,
+    SlotSet, Staged, Walk, check_shape,
 };
 use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};
@@ -33,6 +34,7 @@ mod part_tests;
 mod reconnect;
 mod record;
 mod rows;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -86,6 +88,14 @@ impl GpuEngine {
     }
 }
 
+/// What so many rows and their links will take.
+pub(super) fn estimate(layout: Layout, rows: usize) -> MemoryEstimate {
+    MemoryEstimate {
+        rows: rows as u64 * layout.dimension.div_ceil(4) as u64 * 16,
+        graph: Graph::bytes_of(layout, rows),
+    }
+}
+
 impl Engine for GpuEngine {
     fn layout(&self) -> Layout {
         self.layout
@@ -104,6 +114,14 @@ impl Engine for GpuEngine {
             Ok(rows) => self.rows.commit(*rows),
             Err(_) => debug_assert!(false, "these are no rows staged by a GPU engine"),
         }
+    }
+
+    fn room_for_rows(&self, rows: usize) -> u64 {
+        self.rows.room_for(rows)
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows);
     }
 
     fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()> {
@@ -136,6 +154,10 @@ impl Engine for GpuEngine {
         } else {
             32
         }
+    }
+
+    fn room_for_links(&self, slots: usize, selection: &Selection) -> u64 {
+        self.graph.room_for(self.rows.len(), slots) + self.link_room(slots, selection)
     }
 
     fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {
@@ -171,6 +193,10 @@ impl Engine for GpuEngine {
     fn clear_links(&mut self) -> Result<()> {
         self.graph.clear();
         Ok(())
+    }
+
+    fn compact(&mut self) -> Result<u64> {
+        Ok(self.rows.compact()? + self.graph.compact(&self.device)?)
     }
 
     fn counters(&self) -> Counters {

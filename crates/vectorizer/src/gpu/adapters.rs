@@ -125,12 +125,12 @@ impl Slot {
         {
             return Ok(device.clone());
         }
-        let device = self.fresh_device()?;
+        let device = self.fresh_device(open.as_ref())?;
         *open = Some(device.clone());
         Ok(device)
     }
 
-    fn fresh_device(&self) -> Result<Device> {
+    fn fresh_device(&self, lost: Option<&Device>) -> Result<Device> {
         if let Some(shortcoming) = self.info.tier.shortcoming() {
             return Err(VectorizerError::DeviceFailed {
                 device: self.info.name.clone(),
@@ -140,6 +140,7 @@ impl Slot {
         Ok(Device::opened(
             self.info.clone(),
             Hardware::open(&self.adapter)?,
+            lost,
         ))
     }
 }
@@ -229,6 +230,19 @@ fn named(
     Ok((slot.device()?, reason.to_owned()))
 }
 
+/// The device that takes the place of one that was lost: on the same adapter.
+pub(crate) fn again(lost: &Device) -> Result<Device> {
+    let info = lost.info();
+    let same = |slot: &&Slot| {
+        let other = &slot.info;
+        (&other.name, other.backend, other.kind) == (&info.name, info.backend, info.kind)
+    };
+    let gone = || VectorizerError::DeviceLost {
+        device: info.name.clone(),
+    };
+    SLOTS.iter().find(same).ok_or_else(gone)?.device()
+}
+
 /// A device nobody shares, so that a test can count on its books and break it.
 #[cfg(test)]
 pub(crate) fn fresh(choice: &DeviceChoice) -> Result<Device> {
@@ -242,7 +256,7 @@ pub(crate) fn fresh(choice: &DeviceChoice) -> Result<Device> {
                 .is_some_and(|open| open.is_same(&shared))
         })
         .ok_or(VectorizerError::BufferAllocationFailed)?
-        .fresh_device()
+        .fresh_device(None)
 }
 
 #[cfg(test)]

@@ -9,8 +9,37 @@ pub struct Budget {
     pub recommended: u64,
     /// What this process uses now, in bytes, where the device says.
     pub used: Option<u64>,
-    /// Whether the device works in the host's memory.
+    /// Whether the device works in the host's memory, so that no byte can be in the wrong one.
     pub unified: bool,
+}
+
+/// What the driver interface's allocator has taken from the device, and how much of it is lent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Allocator {
+    /// In blocks, from the device.
+    pub reserved: u64,
+    /// In buffers and what the interface needs itself, from the blocks.
+    pub allocated: u64,
+}
+
+/// The memory of this system and of this process, for the CPU engine: what a container or the machine has, and what of it is resident.
+/// `None` where the system does not say (anything but Linux).
+pub(crate) fn of_system() -> Option<Budget> {
+    let table = |path: &str, name: &str| -> Option<u64> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kibibytes << 10)
+    };
+    let machine = table("/proc/meminfo", "MemTotal:")?;
+    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    Some(Budget {
+        recommended: container.map_or(machine, |container| container.min(machine)),
+        used: table("/proc/self/status", "VmRSS:"),
+        unified: true,
+    })
 }
 
 #[cfg(all(feature = "gpu", target_os = "macos"))]
@@ -90,4 +119,19 @@ mod platform {
 #[cfg(feature = "gpu")]
 pub(crate) fn of(adapter: &wgpu::Adapter) -> Option<Budget> {
     platform::of(adapter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_says_what_it_has_and_what_we_hold() {
+        let held = vec![1u8; 64 << 20];
+        let budget = of_system().unwrap();
+        let used = budget.used.unwrap();
+        assert!(used >= held.len() as u64, "{budget:?}");
+        assert!(used < budget.recommended, "{budget:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
-use crate::gpu::memory::{Label, Lease};
+use crate::gpu::memory::{Label, Lease, Ledger};
 
 /// Device memory, counted in the device's books as long as it lives.
 #[derive(Debug)]
@@ -42,16 +42,29 @@ impl Device {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<DeviceBuffer> {
-        match self.allocate_once(label, name, bytes, usage) {
+        self.allocate_from(self.ledger(), label, name, bytes, usage)
+    }
+
+    /// The same from books that are not this handle's: the pool's.
+    pub(crate) fn allocate_from(
+        &self,
+        ledger: &Ledger,
+        label: Label,
+        name: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<DeviceBuffer> {
+        match self.allocate_once(ledger, label, name, bytes, usage) {
             Err(
                 VectorizerError::VramLimitExceeded { .. } | VectorizerError::BufferAllocationFailed,
-            ) if self.shelf().clear() > 0 => self.allocate_once(label, name, bytes, usage),
+            ) if self.shelf().clear() > 0 => self.allocate_once(ledger, label, name, bytes, usage),
             answer => answer,
         }
     }
 
     fn allocate_once(
         &self,
+        ledger: &Ledger,
         label: Label,
         name: &str,
         bytes: u64,
@@ -74,7 +87,11 @@ impl Device {
                 requested: bytes,
             });
         }
-        let lease = self.ledger().take(label, bytes)?;
+        let lease = match ledger.take(label, bytes) {
+            // The ledger knows no device to lose.
+            Err(VectorizerError::DeviceLost { .. }) => return Err(hardware.lose("as ordered")),
+            answer => answer?,
+        };
         let raw = hardware.guarded(|device| {
             Ok(device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(name),

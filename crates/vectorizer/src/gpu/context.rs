@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::config::HnswConfig;
+pub use crate::engine::MemoryEstimate;
 use crate::error::{Result, VectorizerError};
 #[cfg(feature = "gpu")]
 use crate::gpu::adapters;
@@ -117,11 +119,21 @@ impl Context {
     }
 
     /// A device that is there already.
-    #[cfg(all(test, feature = "gpu"))]
+    #[cfg(test)]
     pub(crate) fn of_device(device: Device) -> Self {
         Self {
             device,
-            reason: "a test asked for it".to_owned(),
+            reason: "it was at hand".to_owned(),
+        }
+    }
+
+    /// The same device with a limit for everything that is taken through this context, transient memory too, and a pool of its own.
+    /// `None` sets no limit beyond the device's own, [`DEFAULT_SHARE`](crate::gpu::device::DEFAULT_SHARE) of what it recommends.
+    #[must_use]
+    pub fn with_limit(&self, limit: Option<u64>) -> Self {
+        Self {
+            device: self.device.with_limit(limit),
+            reason: self.reason.clone(),
         }
     }
 
@@ -135,6 +147,29 @@ impl Context {
         let none_taken = !devices.iter().any(|device| device.taken);
         devices.push(DeviceInfo::cpu(none_taken));
         devices
+    }
+
+    /// How much of the device's memory `vectors` vectors of `dimension` components and their graph will take, when they are added in one
+    /// batch and linked. Within 5 % of what is then taken; adding step by step can take a thirtieth more.
+    ///
+    /// ```
+    /// use vectorizer::config::HnswConfig;
+    /// use vectorizer::gpu::metal_native::MetalNativeContext;
+    ///
+    /// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+    /// let estimate = MetalNativeContext::new()?.estimate_memory(1_000_000, 128, &HnswConfig::default());
+    /// assert!(estimate.rows >= 512_000_000 && estimate.lasting() < 700_000_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn estimate_memory(
+        &self,
+        vectors: usize,
+        dimension: usize,
+        config: &HnswConfig,
+    ) -> MemoryEstimate {
+        self.device.estimate_memory(vectors, dimension, config)
     }
 
     /// A handle on the device.

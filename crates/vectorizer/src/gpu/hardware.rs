@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::error::{Result, VectorizerError};
+use crate::gpu::faults::{Fault, Faults, Point};
 use crate::gpu::programs::Programs;
 use crate::gpu::tiers::Tier;
 
@@ -34,6 +35,7 @@ pub(crate) struct Hardware {
     queue: wgpu::Queue,
     programs: Programs,
     health: Arc<Health>,
+    faults: Faults,
 }
 
 impl Hardware {
@@ -74,6 +76,7 @@ impl Hardware {
             queue,
             programs: Programs::default(),
             health,
+            faults: Faults::default(),
         })
     }
 
@@ -82,9 +85,79 @@ impl Hardware {
         &self.adapter
     }
 
-    /// The queue. One for all threads: work runs in the order it was submitted.
+    /// The queue, to write to buffers. One for all threads: work runs in the order it was submitted.
     pub(crate) fn queue(&self) -> &wgpu::Queue {
         &self.queue
+    }
+
+    /// Hands work to the device. To be called inside [`Hardware::guarded`].
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub(crate) fn submit(&self, work: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
+        self.submit_all(Some(work))
+    }
+
+    /// Hands over what was written to buffers. To be called inside [`Hardware::guarded`].
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub(crate) fn flush(&self) -> Result<wgpu::SubmissionIndex> {
+        self.submit_all(None)
+    }
+
+    fn submit_all(&self, work: Option<wgpu::CommandBuffer>) -> Result<wgpu::SubmissionIndex> {
+        match self.faults.meet(Point::Submit) {
+            Some(Fault::Fail) => return Err(self.failed("a submission was refused, as ordered")),
+            Some(Fault::Lose | Fault::Hang) => return Err(self.lose("as ordered")),
+            Some(Fault::Stale) => return Ok(self.queue.submit([])),
+            None => {}
+        }
+        Ok(self.queue.submit(work))
+    }
+
+    /// Asks for `bytes` of a buffer to be opened to the host; `done` is told when they are.
+    ///
+    /// # Errors
+    /// The device refuses, or is lost.
+    pub(crate) fn map(
+        &self,
+        buffer: &wgpu::Buffer,
+        mode: wgpu::MapMode,
+        bytes: u64,
+        done: impl FnOnce(std::result::Result<(), wgpu::BufferAsyncError>) + Send + 'static,
+    ) -> Result<()> {
+        match self.faults.meet(Point::Map) {
+            Some(Fault::Fail) => return Err(self.failed("memory was not mapped, as ordered")),
+            Some(Fault::Lose | Fault::Hang) => return Err(self.lose("as ordered")),
+            Some(Fault::Stale) | None => {}
+        }
+        self.guarded(|_| {
+            buffer.map_async(mode, 0..bytes, done);
+            Ok(())
+        })
+    }
+
+    /// What the interface's allocator holds; `None` where it has none.
+    pub(crate) fn allocator(&self) -> Option<crate::gpu::budget::Allocator> {
+        let report = self.device.generate_allocator_report()?;
+        Some(crate::gpu::budget::Allocator {
+            reserved: report.total_reserved_bytes,
+            allocated: report.total_allocated_bytes,
+        })
+    }
+
+    /// The faults ordered of this device.
+    pub(crate) fn obey(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// Gives the device up: no call gets an answer from it any more.
+    pub(crate) fn lose(&self, why: &str) -> VectorizerError {
+        if !self.health.lost.swap(true, Ordering::AcqRel) {
+            tracing::error!(device = self.name, why, "the device is given up");
+        }
+        self.lost()
     }
 
     /// The compiled kernels.
@@ -138,11 +211,18 @@ impl Hardware {
         }
     }
 
-    /// Waits until `submission` is done, and its callbacks with it, but no longer than [`PATIENCE`].
+    /// Waits until `submission` is done, and its callbacks with it, but no longer than [`PATIENCE`]. A device that does not answer
+    /// for so long is given up: later calls do not wait for it again.
     ///
     /// # Errors
     /// The device is lost or does not answer.
     pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        match self.faults.meet(Point::Wait) {
+            Some(Fault::Fail) => return Err(self.failed("a wait was refused, as ordered")),
+            Some(Fault::Hang) => return Err(self.lose("it does not answer, as ordered")),
+            Some(Fault::Lose) => return Err(self.lose("as ordered")),
+            Some(Fault::Stale) | None => {}
+        }
         self.poll(wgpu::PollType::Wait {
             submission_index: Some(submission),
             timeout: Some(PATIENCE),
@@ -158,11 +238,9 @@ impl Hardware {
         match answer {
             _ if self.is_lost() => Err(self.lost()),
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(wgpu::PollError::Timeout)) => Err(self.lose("it does not answer")),
             Ok(Err(error)) => Err(self.failed(error.to_string())),
-            Err(_) => {
-                self.health.lost.store(true, Ordering::Release);
-                Err(self.lost())
-            }
+            Err(_) => Err(self.lose("its driver panicked")),
         }
     }
 

@@ -1,13 +1,16 @@
 //! Who holds how much of a device's memory.
 
-use std::fmt;
-
 use serde::Serialize;
 
 use crate::error::{Result, VectorizerError};
-use crate::gpu::budget::Budget;
-use crate::gpu::device::Device;
+use crate::gpu::budget::{Allocator, Budget};
+use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::memory::{Account, Label};
+use crate::gpu::metal_buffer_pool::{MetalBufferPool, PoolStats};
+
+mod report;
+
+pub use report::VramReport;
 
 /// The figures of one device, in bytes, over everyone in this process who uses it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,11 +29,44 @@ pub struct VramStats {
     pub efficiency: f64,
     /// What is taken for what.
     pub by_label: Vec<(Label, Account)>,
+    /// Taken through the handle the monitor was made with: the whole device's figures, or those of a context with a limit.
+    pub handle: Standing,
+    /// The pool of that handle.
+    pub pool: PoolStats,
+    /// Whether anything that belongs on this device lies in RAM: collections that spilled, or memory that the driver put elsewhere.
+    pub ram_fallback_detected: bool,
+    /// Bytes that belong on this device and lie in RAM, by what they are for.
+    pub in_ram: Vec<(Label, u64)>,
     /// The device's own figures, where it says.
     pub device: Option<Budget>,
+    /// What the allocator of the driver's interface holds, for us and for itself, where it says.
+    pub allocator: Option<Allocator>,
 }
 
-/// Watches a device's memory. It reads the device's books, so that it sees what was allocated before it was made.
+/// How some books stand against their limit, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// The most that may be taken.
+    pub limit: Option<u64>,
+    /// Taken now.
+    pub taken: u64,
+    /// The most ever taken at once.
+    pub peak: u64,
+}
+
+/// What a device held while an operation ran, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OperationStats {
+    /// When it began.
+    pub before: u64,
+    /// The most at once, to the byte: every allocation is seen, not samples.
+    pub peak: u64,
+    /// When it was over.
+    pub after: u64,
+}
+
+/// Watches a device's memory. It reads the device's books, so that it sees what was allocated before it was made, and costs those who
+/// allocate nothing.
 #[derive(Debug, Clone)]
 pub struct VramMonitor {
     device: Device,
@@ -43,40 +79,74 @@ impl VramMonitor {
         Self { device }
     }
 
-    /// The figures now. Cost: a lock and a few additions, and a question to the driver.
+    /// The figures now. Cost: some locks and additions, and a question to the driver.
     #[must_use]
     pub fn get_vram_stats(&self) -> VramStats {
-        let ledger = self.device.ledger();
+        let ledger = self.device.whole_ledger();
         let (total, by_label) = ledger.statement();
-        let lasting = by_label
-            .iter()
-            .filter(|(label, _)| *label != Label::Pool)
-            .fold((0, 0), |(taken, used), (_, account)| {
-                (taken + account.taken, used + account.used)
-            });
+        let device = self.device.budget();
+        let in_ram = self.in_ram(device, &by_label);
+        let own = self.device.ledger();
+        let own_total = own.total();
         VramStats {
             total_allocated: total.taken,
             total_used: total.used,
             peak_allocated: total.peak,
             allocations: total.count,
             limit: ledger.limit(),
-            efficiency: share(lasting.1, lasting.0).unwrap_or(1.0),
+            efficiency: ledger.efficiency(),
             by_label: by_label.to_vec(),
-            device: self.device.budget(),
+            handle: Standing {
+                limit: own.limit(),
+                taken: own_total.taken,
+                peak: own_total.peak,
+            },
+            pool: MetalBufferPool::new(self.device.clone()).get_memory_stats(),
+            ram_fallback_detected: !in_ram.is_empty(),
+            in_ram,
+            device,
+            allocator: self.device.allocator(),
         }
+    }
+
+    /// What belongs on this device and lies in RAM: collections that spilled say so themselves; memory that a driver put into the host's
+    /// heaps is what our rows and links take beyond all that the device says is in use.
+    fn in_ram(&self, device: Option<Budget>, by_label: &[(Label, Account)]) -> Vec<(Label, u64)> {
+        let mut in_ram = self.device.in_ram();
+        let separate = self.device.info().kind == DeviceKind::Discrete;
+        if let Some(used) = device
+            .filter(|device| separate && !device.unified)
+            .and_then(|d| d.used)
+        {
+            let taken = |label: &Label| matches!(label, Label::Rows | Label::Graph);
+            let lasting = by_label.iter().filter(|(label, _)| taken(label));
+            let mut beyond = lasting
+                .clone()
+                .map(|(_, account)| account.taken)
+                .sum::<u64>()
+                .saturating_sub(used);
+            for (label, account) in lasting {
+                let here = beyond.min(account.taken);
+                if here > 0 {
+                    in_ram.push((*label, here));
+                }
+                beyond -= here;
+            }
+        }
+        in_ram
     }
 
     /// Says whether every byte that belongs on the device is there, and whether the books add up.
     ///
     /// # Errors
-    /// [`VectorizerError::DeviceLost`] if the device is gone and its memory with it;
-    /// [`VectorizerError::DeviceFailed`] naming the label whose figures are wrong.
+    /// [`VectorizerError::NotInVram`] names what is in RAM, and how much of it; [`VectorizerError::DeviceLost`] if the device is gone
+    /// and its memory with it; [`VectorizerError::DeviceFailed`] naming the label whose figures are wrong.
     pub fn validate_all_vram(&self) -> Result<()> {
         #[cfg(feature = "gpu")]
         if let Some(hardware) = self.device.hardware() {
             hardware.alive()?;
         }
-        let (total, by_label) = self.device.ledger().statement();
+        let (total, by_label) = self.device.whole_ledger().statement();
         let failed = |reason: String| {
             Err(VectorizerError::DeviceFailed {
                 device: self.device.name().to_owned(),
@@ -95,10 +165,34 @@ impl VramMonitor {
                 total.taken
             ));
         }
-        Ok(())
+        match self.in_ram(self.device.budget(), &by_label).first() {
+            Some((label, bytes)) => Err(VectorizerError::NotInVram {
+                label: label.name(),
+                bytes: *bytes,
+            }),
+            None => Ok(()),
+        }
     }
 
-    /// The figures as text for a terminal.
+    /// Runs `operation` and says what the device held before, at the most, and after. What others do meanwhile is seen too.
+    pub fn monitor_operation<T>(&self, operation: impl FnOnce() -> T) -> (T, OperationStats) {
+        let ledger = self.device.whole_ledger();
+        let watch = ledger.watch();
+        let before = ledger.total().taken;
+        let answer = operation();
+        let after = ledger.total().taken;
+        let peak = watch.peak();
+        (
+            answer,
+            OperationStats {
+                before,
+                peak,
+                after,
+            },
+        )
+    }
+
+    /// The figures as text for a terminal, as JSON, or for Prometheus.
     #[must_use]
     pub fn generate_vram_report(&self) -> VramReport {
         VramReport {
@@ -108,116 +202,73 @@ impl VramMonitor {
     }
 }
 
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// The figures of a device, to be displayed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct VramReport {
-    /// The device's name and backend.
-    pub device: String,
-    /// Its figures.
-    pub stats: VramStats,
-}
-
-/// Bytes as people read them.
-struct Bytes(u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0 as f64;
-        let text = match self.0 {
-            0..0x400 => format!("{} B", self.0),
-            0x400..0x10_0000 => format!("{:.1} KiB", bytes / 1024.0),
-            0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes / 1_048_576.0),
-            _ => format!("{:.2} GiB", bytes / 1_073_741_824.0),
-        };
-        f.pad(&text)
-    }
-}
-
-impl fmt::Display for VramReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stats = &self.stats;
-        writeln!(f, "Memory of {}", self.device)?;
-        writeln!(
-            f,
-            "  taken {}, peak {}, {} allocations, efficiency {:.1} %",
-            Bytes(stats.total_allocated),
-            Bytes(stats.peak_allocated),
-            stats.allocations,
-            stats.efficiency * 100.0
-        )?;
-        for (label, account) in &stats.by_label {
-            writeln!(
-                f,
-                "  {:<8} {:>12} taken {:>12} used {:>12} peak",
-                label.name(),
-                Bytes(account.taken),
-                Bytes(account.used),
-                Bytes(account.peak)
-            )?;
-        }
-        match stats.limit {
-            Some(limit) => writeln!(f, "  limit {}", Bytes(limit))?,
-            None => writeln!(f, "  no limit set")?,
-        }
-        match stats.device {
-            Some(budget) => {
-                write!(
-                    f,
-                    "  the device recommends at most {}",
-                    Bytes(budget.recommended)
-                )?;
-                if let Some(used) = budget.used {
-                    write!(f, ", says {} are in use", Bytes(used))?;
-                }
-                f.write_str(if budget.unified {
-                    ", shared with the host"
-                } else {
-                    ""
-                })
-            }
-            None => f.write_str("  the device gives no figures of its own"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gpu::context::Context;
 
-    #[test]
-    fn a_later_monitor_sees_earlier_allocations() {
-        let device = Context::cpu().device();
-        let lease = device.ledger().take(Label::Rows, 4_096).unwrap();
-        lease.set_used(4_000);
-        let monitor = VramMonitor::new(device);
-        let stats = monitor.get_vram_stats();
-        assert!(
-            stats.total_allocated >= 4_096 && stats.total_used >= 4_000,
-            "{stats:?}"
-        );
-        monitor.validate_all_vram().unwrap();
-        let report = monitor.generate_vram_report().to_string();
-        assert!(
-            report.contains("rows") && report.contains("CPU"),
-            "{report}"
-        );
+    /// The CPU with books of the test's own above which nobody looks.
+    fn books() -> Device {
+        Context::cpu().device().with_limit(Some(1 << 30))
     }
 
     #[test]
-    fn bytes_read_well() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_536, "1.5 KiB"),
-            (5 << 20, "5.0 MiB"),
-            (3 << 30, "3.00 GiB"),
-        ] {
-            assert_eq!(Bytes(bytes).to_string(), text);
+    fn a_later_monitor_sees_earlier_allocations_through_any_handle() {
+        let device = books();
+        let lease = device.ledger().take(Label::Rows, 4_096).unwrap();
+        lease.set_used(4_000);
+        for handle in [device.clone(), Context::cpu().device()] {
+            let stats = VramMonitor::new(handle).get_vram_stats();
+            assert!(
+                stats.total_allocated >= 4_096 && stats.total_used >= 4_000,
+                "{stats:?}"
+            );
         }
+        let stats = VramMonitor::new(device).get_vram_stats();
+        let standing = Standing {
+            limit: Some(1 << 30),
+            taken: 4_096,
+            peak: 4_096,
+        };
+        assert_eq!(stats.handle, standing);
+    }
+
+    #[test]
+    fn an_operation_has_a_peak() {
+        let device = books();
+        let ledger = device.ledger();
+        let kept = ledger.take(Label::Rows, 1 << 20).unwrap();
+        let monitor = VramMonitor::new(device.clone());
+        let (answer, stats) = monitor.monitor_operation(|| {
+            drop(ledger.take(Label::Pool, 1 << 29).unwrap());
+            7
+        });
+        drop(kept);
+        // Other tests take from the same device meanwhile, and far less.
+        assert_eq!(answer, 7);
+        assert!(stats.peak >= (1 << 29) + (1 << 20), "{stats:?}");
+        assert!(stats.peak > stats.before.max(stats.after), "{stats:?}");
+    }
+
+    #[test]
+    #[cfg(feature = "gpu")]
+    fn what_lies_in_ram_is_named() {
+        let device = crate::gpu::testing::fresh_device();
+        let monitor = VramMonitor::new(device.clone());
+        monitor.validate_all_vram().unwrap();
+        let books = crate::gpu::memory::Ledger::new(None);
+        let spilled = books.take(Label::Graph, 999).unwrap();
+        let absence = device.note_absence(books.clone());
+        let error = monitor.validate_all_vram().unwrap_err();
+        let named = VectorizerError::NotInVram {
+            label: "graph",
+            bytes: 999,
+        };
+        assert_eq!(error, named);
+        assert!(monitor.get_vram_stats().ram_fallback_detected);
+        drop(absence);
+        monitor.validate_all_vram().unwrap();
+        assert!(!monitor.get_vram_stats().ram_fallback_detected);
+        drop(spilled);
     }
 }

@@ -5,7 +5,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 use crate::engine::Scoring;
 use crate::kernels::graph::{self, GraphShape};
-use crate::kernels::{Constant, RowsShape, Specialised, exact};
+use crate::kernels::{Constant, RowsShape, Specialised, exact, seal};
 
 /// The smallest workgroup memory of a device we run on.
 const WORKGROUP_BYTES: u32 = 16 << 10;
@@ -42,6 +42,17 @@ fn every_used() -> Vec<Specialised> {
         }
     }
     all.extend(graph_kernels());
+    all.push(Specialised {
+        kernel: &seal::SEAL,
+        rows: RowsShape {
+            parts: 1,
+            chunks: 1,
+            chunk_shift: 0,
+        },
+        scoring: Scoring::NegativeDot,
+        subgroups: false,
+        constants: Vec::new(),
+    });
     let mut seen = hashbrown::HashSet::new();
     all.retain(|kernel| seen.insert((kernel.kernel.entry, kernel.source())));
     all

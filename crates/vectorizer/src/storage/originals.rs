@@ -22,7 +22,7 @@ enum Remedy {
 }
 
 /// Lengths and remedies of unit rows, by slot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Originals {
     dimension: usize,
     lengths: Vec<f64>,

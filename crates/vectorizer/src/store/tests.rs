@@ -42,7 +42,7 @@ impl Step {
             Self::SetPayload(id, payload) => {
                 collection.set_payload(id, payload.clone().map(Payload))
             }
-            Self::Compact => collection.compact(),
+            Self::Compact => collection.compact().map(drop),
             Self::Flush => collection.flush(),
         }
     }

@@ -4,7 +4,7 @@
 //! slot in `M` has any), so that one array holds them: a slot of level `l` has `l` rows of `M` places there, level 1 first.
 
 use crate::engine::cpu::pages::Pages;
-use crate::engine::{Attachment, Layout, LevelLinks, NO_SLOT, slot};
+use crate::engine::{Attachment, Layout, LevelLinks, NO_SLOT, Selection, slot, upper_rows};
 use crate::error::Result;
 use crate::gpu::memory::{Label, Lease, Ledger};
 
@@ -48,6 +48,13 @@ pub(crate) struct StagedLinks {
     chunks: Vec<Pages<u32>>,
     lease: Lease,
     _staging: Lease,
+}
+
+/// What the links of so many slots take, with so many rows above level 0.
+pub(crate) fn bytes_of(layout: &Layout, slots: usize, upper_rows: usize) -> u64 {
+    let bottom = (slots * layout.degree(0) * LINK_BYTES).next_multiple_of(PAGE_BYTES);
+    // A level is a byte.
+    (bottom + (upper_rows * layout.max_connections + slots) * LINK_BYTES + slots) as u64
 }
 
 impl Graph {
@@ -111,6 +118,17 @@ impl Graph {
         (slot >> self.chunk_bits, slot & ((1 << self.chunk_bits) - 1))
     }
 
+    /// How many bytes more a batch of so many slots takes at the most.
+    pub(crate) fn room_for(&self, slots: usize, selection: &Selection) -> u64 {
+        let total = self.len() + slots;
+        let upper =
+            self.upper.len() / self.layout.max_connections + upper_rows(slots, &self.layout);
+        let graph = bytes_of(&self.layout, total, upper).saturating_sub(self.lease.bytes());
+        // New slots' rows, and those that they change.
+        let changed = slots + total.min(slots * selection.own.max(selection.fill));
+        graph + (changed * (self.degree(0) + 1) * LINK_BYTES) as u64
+    }
+
     /// Takes the memory for the links of slots `len()..len() + levels.len()`. `expected` is how many slots the graph will
     /// soon have: with few, huge pages would take more than they hold.
     ///
@@ -123,11 +141,9 @@ impl Graph {
         expected: usize,
     ) -> Result<StagedLinks> {
         let total = self.len() + levels.len();
-        let bottom = (total * self.degree(0) * LINK_BYTES).next_multiple_of(PAGE_BYTES);
         let upper = self.upper.len() + self.upper_places(levels);
-        // A level is a byte.
-        let wanted = bottom + (upper + total) * LINK_BYTES + total;
-        let more = (wanted as u64).saturating_sub(self.lease.bytes());
+        let wanted = bytes_of(&self.layout, total, upper / self.layout.max_connections);
+        let more = wanted.saturating_sub(self.lease.bytes());
         let lease = self.ledger.take(Label::Graph, more)?;
         let staging = changes
             .iter()

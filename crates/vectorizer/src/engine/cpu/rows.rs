@@ -55,6 +55,11 @@ fn stride(dimension: usize) -> usize {
         .unwrap_or(dimension)
 }
 
+/// What so many rows take.
+pub(crate) fn bytes_of(count: usize, dimension: usize) -> u64 {
+    (count * stride(dimension) * size_of::<f32>()).next_multiple_of(PAGE_BYTES) as u64
+}
+
 impl Rows {
     /// No rows, of `dimension` components each.
     ///
@@ -100,6 +105,13 @@ impl Rows {
         1 << self.chunk_bits
     }
 
+    /// How many bytes more staging so many rows takes at the most.
+    pub(crate) fn room_for(&self, count: usize) -> u64 {
+        let room = (self.chunks.len() << self.chunk_bits) - self.len;
+        let head = room.min(count) * self.dimension * size_of::<f32>();
+        bytes_of(self.len + count, self.dimension).saturating_sub(self.lease.bytes()) + head as u64
+    }
+
     /// Copies whole rows that lie end to end to where they will stay, except for those that fit into the last chunk.
     ///
     /// # Errors
@@ -114,7 +126,7 @@ impl Rows {
                 requested: total,
             });
         }
-        let wanted = (total * self.stride * size_of::<f32>()).next_multiple_of(PAGE_BYTES) as u64;
+        let wanted = bytes_of(total, self.dimension);
         let lease = self
             .ledger
             .take(Label::Rows, wanted.saturating_sub(self.lease.bytes()))?;

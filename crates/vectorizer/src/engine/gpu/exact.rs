@@ -9,7 +9,8 @@ use std::ops::Range;
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
 use crate::engine::gpu::rows::{Stretch, small};
-use crate::engine::gpu::transfer::{upload, upload_rows};
+use crate::engine::gpu::seal::Seal;
+use crate::engine::gpu::transfer::{upload_now, upload_queries};
 use crate::engine::{Hits, Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
@@ -124,6 +125,7 @@ impl Among {
 struct UnderWay {
     staging: PooledBuffer,
     submissions: Vec<wgpu::SubmissionIndex>,
+    seal: Option<Seal>,
     queries: usize,
     epoch: u32,
 }
@@ -195,7 +197,7 @@ impl GpuEngine {
         let bytes = rows.len().max(1) as u64 * 4;
         let on_device = pool.lend(Purpose::Storage, "rows that may be found", bytes)?;
         if !rows.is_empty() {
-            upload(&self.device, &rows, &on_device)?;
+            upload_now(&pool, &rows, &on_device)?;
         }
         Ok(Among {
             stretches,
@@ -263,7 +265,7 @@ impl GpuEngine {
         let answers = bytes(count * width as usize);
         let found = pool.lend(Purpose::Storage, "found", answers)?;
         let staging = pool.lend(Purpose::Readback, "found, read back", answers)?;
-        upload_rows(&self.device, queries, dimension, parts, &asked, 0)?;
+        upload_queries(&pool, queries, dimension, parts, &asked)?;
 
         let epoch = self.next_epoch();
         let all = small(count);
@@ -279,6 +281,8 @@ impl GpuEngine {
         let at_once =
             small(usize::try_from((self.pace() / slab_cost.max(1)).clamp(1, 32_768)).unwrap_or(1));
         let mut submissions = Vec::new();
+        // Those before the last have no epoch to show.
+        let mut seal = None;
         let mut recorder = Recorder::new(&self.device);
         let mut cost = 0;
         let mut first_slab = 0;
@@ -287,9 +291,8 @@ impl GpuEngine {
             for first in (0..slabs).step_by(at_once as usize) {
                 let here = at_once.min(slabs - first);
                 if cost > 4 * self.pace() {
-                    submissions.push(
-                        std::mem::replace(&mut recorder, Recorder::new(&self.device)).submit()?,
-                    );
+                    let full = std::mem::replace(&mut recorder, Recorder::new(&self.device));
+                    submissions.push(self.submit_slabs(full, &pool, &mut seal)?);
                     cost = 0;
                 }
                 cost += slab_cost * u64::from(here);
@@ -361,9 +364,30 @@ impl GpuEngine {
         Ok(UnderWay {
             staging,
             submissions,
+            seal,
             queries: count,
             epoch,
         })
+    }
+
+    /// Submits slabs that are not the last of their portion.
+    fn submit_slabs(
+        &self,
+        recorder: Recorder<'_>,
+        pool: &MetalBufferPool,
+        seal: &mut Option<Seal>,
+    ) -> Result<wgpu::SubmissionIndex> {
+        if seal.is_none() {
+            *seal = Seal::of_change(pool)?;
+        }
+        let mut recorder = recorder;
+        if let Some(seal) = seal.as_ref() {
+            if seal.is_full() {
+                seal.prove()?;
+            }
+            seal.set(&mut recorder);
+        }
+        recorder.submit()
     }
 
     fn finish_portion(
@@ -380,6 +404,9 @@ impl GpuEngine {
             hardware
                 .wait(submission)
                 .inspect_err(|_| portion.staging.spoil())?;
+        }
+        if let Some(seal) = &portion.seal {
+            seal.prove().inspect_err(|_| portion.staging.spoil())?;
         }
         let width = 2 * k + 1;
         let bytes = (portion.queries * width * 4) as u64;
@@ -471,7 +498,7 @@ impl GpuEngine {
         let bytes = (count * width * 4) as u64;
         let scores = pool.lend(Purpose::Storage, "scores", bytes)?;
         let mut staging = pool.lend(Purpose::Readback, "scores, read back", bytes)?;
-        upload_rows(&self.device, queries, dimension, parts, &asked, 0)?;
+        upload_queries(&pool, queries, dimension, parts, &asked)?;
         let params = ScoresParams {
             queries: small(count),
             first_row: block.first_row,

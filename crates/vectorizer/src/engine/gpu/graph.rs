@@ -7,15 +7,16 @@
 
 use std::ops::Range;
 
-use crate::engine::gpu::record::{Recorder, hardware, read_back};
+use crate::engine::gpu::record::{Recorder, hardware};
 use crate::engine::gpu::rows::small;
+use crate::engine::gpu::seal::{Seal, read_pieces};
 use crate::engine::gpu::transfer::upload;
-use crate::engine::{Attachment, Layout, LevelLinks};
+use crate::engine::{Attachment, Layout, LevelLinks, upper_rows};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::buffer::DeviceBuffer;
 use crate::gpu::device::Device;
 use crate::gpu::memory::Label;
-use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
+use crate::gpu::metal_buffer_pool::MetalBufferPool;
 
 const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
@@ -219,6 +220,86 @@ impl Graph {
         Ok(growth)
     }
 
+    /// How many bytes more the links of so many new slots take at the most, in an engine of `rows` rows. The old chunk stays until the
+    /// new one is shown.
+    pub(super) fn room_for(&self, rows: usize, slots: usize) -> u64 {
+        let needed = self.linked + slots;
+        let row = Self::row_bytes(self.layout, 1);
+        let upper = (self.upper_rows + upper_rows(slots, &self.layout)) as u64;
+        let upper = upper * rows.max(needed) as u64 / needed.max(1) as u64 * row;
+        let there = self.store.upper.as_ref().map_or(0, DeviceBuffer::bytes);
+        let upper = if upper > there { upper } else { 0 };
+        if needed <= self.capacity() {
+            return upper;
+        }
+        let per_chunk = 1usize << self.shift;
+        let stay = self.capacity() / per_chunk * per_chunk;
+        let wanted = needed.max(rows).max(64);
+        let places = (wanted - stay) as u64 * Self::row_bytes(self.layout, 0);
+        places + wanted as u64 * 4 + upper
+    }
+
+    /// What the links of so many slots take that are linked at once.
+    pub(super) fn bytes_of(layout: Layout, slots: usize) -> u64 {
+        let slots = slots.max(64);
+        let upper = upper_rows(slots, &layout) as u64 * Self::row_bytes(layout, 1);
+        slots as u64 * (Self::row_bytes(layout, 0) + 4) + upper.max(256)
+    }
+
+    /// Gives back what is taken beyond what the linked slots need.
+    pub(super) fn compact(&mut self, device: &Device) -> Result<u64> {
+        let row_bytes = Self::row_bytes(self.layout, 0);
+        let before = self.taken();
+        let per_chunk = 1usize << self.shift;
+        let last = self.linked.saturating_sub(1) / per_chunk;
+        let held = (self.linked - last * per_chunk) as u64 * row_bytes;
+        let smaller = |name, bytes: u64, old: &DeviceBuffer| {
+            let bytes = bytes.max(4);
+            (old.bytes() > bytes)
+                .then(|| device.allocate(Label::Graph, name, bytes, USAGE))
+                .transpose()
+        };
+        let Some(old) = self.store.chunks.get(last) else {
+            return Ok(0);
+        };
+        let chunk = smaller("links", held, old)?;
+        let bases = self.store.bases.as_ref();
+        let bases = bases.map(|old| smaller("upper bases", self.linked as u64 * 4, old));
+        let bases = bases.transpose()?.flatten();
+        let upper_bytes = (self.upper_rows as u64 * Self::row_bytes(self.layout, 1)).max(256);
+        let upper = self.store.upper.as_ref();
+        let upper = upper.map(|old| smaller("upper links", upper_bytes, old));
+        let upper = upper.transpose()?.flatten();
+        let seal = Seal::of_change(&MetalBufferPool::for_building(device.clone()))?;
+        {
+            let mut recorder = Recorder::new(device);
+            let pairs = [
+                (Some(old), &chunk),
+                (self.store.bases.as_ref(), &bases),
+                (self.store.upper.as_ref(), &upper),
+            ];
+            for (old, new) in pairs {
+                if let (Some(old), Some(new)) = (old, new) {
+                    recorder.copy(old.raw(), new.raw(), new.bytes());
+                }
+            }
+            if let Some(seal) = &seal {
+                seal.set(&mut recorder);
+            }
+            let submission = recorder.submit()?;
+            hardware(device)?.wait(submission)?;
+            seal.as_ref().map_or(Ok(()), Seal::prove)?;
+        }
+        self.store.chunks.truncate(last + 1);
+        if let Some(chunk) = chunk {
+            self.store.chunks[last] = chunk;
+        }
+        self.store.bases = bases.or(self.store.bases.take());
+        self.store.upper = upper.or(self.store.upper.take());
+        self.count_used();
+        Ok(before - self.taken())
+    }
+
     /// Level-0 rows there is memory for.
     fn capacity(&self) -> usize {
         let bytes: u64 = self.store.chunks.iter().map(DeviceBuffer::bytes).sum();
@@ -227,7 +308,12 @@ impl Graph {
 
     /// Puts the new memory in place, with what lies in the old one copied over. The graph is as before until
     /// [`Graph::arrive`], before which the caller writes the new slots' rows.
-    pub(super) fn make_room(&mut self, device: &Device, growth: Growth) -> Result<Arrivals> {
+    pub(super) fn make_room(
+        &mut self,
+        device: &Device,
+        growth: Growth,
+        seal: Option<&Seal>,
+    ) -> Result<Arrivals> {
         let hardware = hardware(device)?;
         {
             let mut recorder = Recorder::new(device);
@@ -245,8 +331,13 @@ impl Graph {
                     recorder.copy(old.raw(), new.raw(), old.bytes().min(new.bytes()));
                 }
             }
+            if let Some(seal) = seal {
+                seal.set(&mut recorder);
+            }
             recorder.submit()?;
         }
+        // What lies in the old memory is given up only when it is known to lie in the new.
+        seal.map_or(Ok(()), Seal::prove)?;
         let Growth {
             from_chunk,
             chunks,
@@ -310,8 +401,7 @@ impl Graph {
     }
 
     /// Bytes taken for links.
-    #[cfg(test)]
-    pub(super) fn used(&self) -> u64 {
+    pub(super) fn taken(&self) -> u64 {
         let Store {
             chunks,
             bases,
@@ -369,8 +459,7 @@ impl Graph {
                     .queue()
                     .write_buffer(buffer, *at, bytemuck::bytes_of(&attachment.to));
             }
-            hardware.queue().submit([]);
-            Ok(())
+            hardware.flush().map(drop)
         })
     }
 
@@ -415,10 +504,12 @@ impl Graph {
             return Ok(());
         };
         let growth = fresh.stage_growth(device, rows, levels)?;
-        let arrivals = fresh.make_room(device, growth)?;
+        let arrivals = fresh.make_room(device, growth, None)?;
         let per_chunk = bottom.degree << self.shift;
+        let pool = MetalBufferPool::for_building(device.clone());
+        let seal = Seal::of_change(&pool)?;
         for (chunk, links) in fresh.store.chunks.iter().zip(bottom.rows.chunks(per_chunk)) {
-            upload(device, links, chunk.raw())?;
+            upload(&pool, seal.as_ref(), links, chunk.raw())?;
         }
         if let Some(upper) = &fresh.store.upper {
             let mut rows: Vec<_> = above
@@ -435,8 +526,9 @@ impl Graph {
                     together.extend_from_slice(row);
                 }
             }
-            upload(device, &together, upper.raw())?;
+            upload(&pool, seal.as_ref(), &together, upper.raw())?;
         }
+        seal.map_or(Ok(()), |seal| seal.prove())?;
         fresh.arrive(arrivals);
         *self = fresh;
         Ok(())
@@ -453,26 +545,13 @@ impl Graph {
 
 /// Appends the first `bytes` of a buffer to `out`, in pieces that staging memory holds easily.
 fn read(device: &Device, from: &DeviceBuffer, bytes: u64, out: &mut Vec<u32>) -> Result<()> {
-    const PIECE: u64 = 16 << 20;
-    let pool = MetalBufferPool::new(device.clone());
-    let mut at = 0;
-    while at < bytes {
-        let here = PIECE.min(bytes - at);
-        let mut staging = pool.lend(Purpose::Readback, "links read back", here)?;
-        let submission = {
-            let mut recorder = Recorder::new(device);
-            recorder.copy_range(from.raw(), at, &staging, 0, here);
-            recorder.submit()?
-        };
-        read_back(device, submission, &mut staging, here, |view| {
-            out.extend(
-                view.chunks_exact(4)
-                    .map(bytemuck::pod_read_unaligned::<u32>),
-            );
-        })?;
-        at += here;
-    }
-    Ok(())
+    let pool = MetalBufferPool::for_building(device.clone());
+    read_pieces(&pool, from.raw(), 0, bytes, 4, |view| {
+        out.extend(
+            view.chunks_exact(4)
+                .map(bytemuck::pod_read_unaligned::<u32>),
+        );
+    })
 }
 
 /// The levels of a batch, highest first.

@@ -355,10 +355,10 @@ fn single_links_are_written_and_all_are_forgotten() {
     }
     engine.clear_links().unwrap();
     assert!(engine.links(0).unwrap().rows.is_empty());
-    assert_eq!(engine.graph.used(), 0);
+    assert_eq!(engine.graph.taken(), 0);
     link(&mut engine, &levels, SELECTION);
     assert_eq!([0, 1].map(|level| engine.links(level).unwrap()), before);
-    assert!(engine.graph.used() >= 200 * 8 * 4);
+    assert!(engine.graph.taken() >= 200 * 8 * 4);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::engine::gpu::graph::{Graph, Growth, levels_of};
 use crate::engine::gpu::near;
 use crate::engine::gpu::record::{Recorder, grid, hardware};
 use crate::engine::gpu::rows::small;
+use crate::engine::gpu::seal::Seal;
 use crate::engine::{Entry, LinkBatch, Selection, Staged};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
@@ -108,9 +109,11 @@ impl GpuEngine {
         let growth = self
             .graph
             .stage_growth(&self.device, self.rows.len(), batch.levels)?;
+        let seal = Seal::of_change(&MetalBufferPool::for_building(self.device.clone()))?;
         let levels = levels_of(batch.levels)
-            .map(|level| self.stage_level(batch, level))
+            .map(|level| self.stage_level(batch, level, seal.as_ref()))
             .collect::<Result<_>>()?;
+        seal.map_or(Ok(()), |seal| seal.prove())?;
         Ok(StagedLinks { growth, levels })
     }
 
@@ -156,7 +159,17 @@ impl GpuEngine {
 
     /// Submits a part of a build. No more than a few are under way at a time, so that a search that comes in between
     /// waits for a few and not for the whole build.
-    pub(super) fn submit_build(&self, recorder: Recorder<'_>) -> Result<()> {
+    pub(super) fn submit_build<'a>(
+        &self,
+        mut recorder: Recorder<'a>,
+        seal: Option<&'a Seal>,
+    ) -> Result<()> {
+        if let Some(seal) = seal {
+            if seal.is_full() {
+                seal.prove()?;
+            }
+            seal.set(&mut recorder);
+        }
         let submission = recorder.submit()?;
         let oldest = {
             let mut building = self.building.lock();
@@ -168,16 +181,52 @@ impl GpuEngine {
         oldest.map_or(Ok(()), |oldest| hardware(&self.device)?.wait(oldest))
     }
 
-    fn storage(&self, name: &str, words: usize) -> Result<PooledBuffer> {
-        MetalBufferPool::new(self.device.clone()).lend(Purpose::Storage, name, words as u64 * 4)
+    /// How many bytes working out the links of so many new slots takes at the most, on the bottom level: those above take less, and what
+    /// one level has used the next one uses again.
+    pub(super) fn link_room(&self, slots: usize, selection: &Selection) -> u64 {
+        let total = self.graph.linked() + slots;
+        let degree = self.layout.degree(0);
+        let choice = Choice::on(selection, 0, degree);
+        let edges = slots * choice.width();
+        let targets = total.min(edges);
+        let walked = if self.graph.linked() > 0 {
+            selection.ef_construction + selection.near
+        } else {
+            selection.ef_construction
+        };
+        let words = slots * (1 + degree)
+            + total
+            + 2
+            + targets * (4 + degree)
+            + slots * walked * 2
+            + slots * degree * 2
+            + edges * 2
+            + near::block(self, slots);
+        // Buffers of their classes, and a sixteenth for the levels above.
+        words as u64 * 4 * 9 / 8
     }
 
-    fn stage_level(&self, batch: &LinkBatch<'_>, level: usize) -> Result<StagedLevel> {
+    fn storage(&self, name: &str, words: usize) -> Result<PooledBuffer> {
+        MetalBufferPool::for_building(self.device.clone()).lend(
+            Purpose::Storage,
+            name,
+            words as u64 * 4,
+        )
+    }
+
+    fn stage_level(
+        &self,
+        batch: &LinkBatch<'_>,
+        level: usize,
+        seal: Option<&Seal>,
+    ) -> Result<StagedLevel> {
         let members = Graph::members(batch.first, batch.levels, level);
         let degree = self.layout.degree(level);
         let choice = Choice::on(&batch.selection, level, degree);
         let slots = batch.first as usize + batch.levels.len();
         let edges = members.len() * choice.width();
+        // Each of them is another slot's.
+        let targets = slots.min(edges);
         let staged = StagedLevel {
             level,
             degree,
@@ -187,8 +236,8 @@ impl GpuEngine {
             member_rows: self.storage("members' rows", members.len() * degree)?,
             // The two words behind count distinct targets, and edges that have their place.
             targets: self.storage("targets", slots + 2)?,
-            segments: self.storage("segments", edges * 4)?,
-            target_rows: self.storage("targets' rows", edges * degree)?,
+            segments: self.storage("segments", targets * 4)?,
+            target_rows: self.storage("targets' rows", targets * degree)?,
         };
         let hardware = hardware(&self.device)?;
         hardware.guarded(|_| {
@@ -197,13 +246,18 @@ impl GpuEngine {
                 .write_buffer(&staged.list, 0, bytemuck::cast_slice(&members));
             Ok(())
         })?;
-        let candidates = self.candidates(batch, &staged)?;
-        self.stage_edges(batch, &staged, &candidates, choice)?;
+        let candidates = self.candidates(batch, &staged, seal)?;
+        self.stage_edges(batch, &staged, &candidates, choice, seal)?;
         Ok(staged)
     }
 
     /// Finds what each member is linked with, if it is chosen.
-    fn candidates(&self, batch: &LinkBatch<'_>, staged: &StagedLevel) -> Result<Candidates> {
+    fn candidates(
+        &self,
+        batch: &LinkBatch<'_>,
+        staged: &StagedLevel,
+        seal: Option<&Seal>,
+    ) -> Result<Candidates> {
         let Selection {
             ef_construction: ef,
             near,
@@ -214,9 +268,17 @@ impl GpuEngine {
         let (walked, near) = if entry.is_some() { (ef, near) } else { (0, ef) };
         let near = near.min(ef).min(count - 1);
         let lists = self.storage("candidates", count * (walked + near) * 2)?;
-        near::nearest(self, &staged.list, count, near, count * walked, &lists)?;
+        near::nearest(
+            self,
+            &staged.list,
+            count,
+            near,
+            count * walked,
+            &lists,
+            seal,
+        )?;
         if let Some(entry) = entry {
-            self.walk_members(staged, entry, ef, &lists)?;
+            self.walk_members(staged, entry, ef, &lists, seal)?;
         }
         Ok(Candidates {
             lists,
@@ -231,6 +293,7 @@ impl GpuEngine {
         entry: Entry,
         ef: usize,
         lists: &PooledBuffer,
+        seal: Option<&Seal>,
     ) -> Result<()> {
         let program = hardware(&self.device)?.program(&self.graph_kernel(&WALK_SLOTS, ef)?)?;
         let rows = self.rows.buffers();
@@ -262,7 +325,7 @@ impl GpuEngine {
                 &[&rows, &links],
                 grid(end - first),
             );
-            self.submit_build(recorder)?;
+            self.submit_build(recorder, seal)?;
         }
         Ok(())
     }
@@ -274,6 +337,7 @@ impl GpuEngine {
         staged: &StagedLevel,
         candidates: &Candidates,
         choice: Choice,
+        seal: Option<&Seal>,
     ) -> Result<()> {
         let hardware = hardware(&self.device)?;
         let ef = batch.selection.ef_construction;
@@ -290,7 +354,7 @@ impl GpuEngine {
         }
         let mut recorder = Recorder::new(&self.device);
         recorder.clear(&staged.targets);
-        self.submit_build(recorder)?;
+        self.submit_build(recorder, seal)?;
 
         let select = program(&SELECT)?;
         let at_once = self.at_once(((candidates.walked + candidates.near) * width) as u64);
@@ -324,7 +388,7 @@ impl GpuEngine {
                 &[&rows],
                 grid(end - first),
             );
-            self.submit_build(recorder)?;
+            self.submit_build(recorder, seal)?;
         }
 
         let mut recorder = Recorder::new(&self.device);
@@ -361,7 +425,7 @@ impl GpuEngine {
             &[],
             [STRIDE / 256, 1],
         );
-        self.submit_build(recorder)?;
+        self.submit_build(recorder, seal)?;
 
         let link = program(&LINK)?;
         let at_once = self
@@ -394,7 +458,7 @@ impl GpuEngine {
                 &[&rows, &links],
                 [at_once.min(most_targets - first), 1],
             );
-            self.submit_build(recorder)?;
+            self.submit_build(recorder, seal)?;
         }
         Ok(())
     }
@@ -411,40 +475,52 @@ impl GpuEngine {
 
     fn commit_batch(&mut self, staged: StagedLinks) -> Result<()> {
         let StagedLinks { growth, levels } = staged;
-        let arrivals = self.graph.make_room(&self.device, growth)?;
+        let seal = Seal::of_change(&MetalBufferPool::for_building(self.device.clone()))?;
+        let arrivals = self.graph.make_room(&self.device, growth, seal.as_ref())?;
         let hardware = hardware(&self.device)?;
         let members = hardware.program(&self.graph_kernel(&WRITE_MEMBERS, 0)?)?;
         let targets = hardware.program(&self.graph_kernel(&WRITE_TARGETS, 0)?)?;
         let links = self.graph.buffers();
-        let mut recorder = Recorder::new(&self.device);
-        for level in &levels {
-            let params = WriteParams {
-                level: small(level.level),
-                members: small(level.members),
-                degree: small(level.degree),
-                target_count_at: small(level.slots),
-                stride: STRIDE,
-            };
-            recorder.dispatch(
-                &members,
-                &params,
-                &[(1, &level.list), (2, &level.member_rows)],
-                &[&links],
-                [STRIDE / 256, 1],
-            );
-            recorder.dispatch(
-                &targets,
-                &params,
-                &[
-                    (3, &level.segments),
-                    (4, &level.targets),
-                    (5, &level.target_rows),
-                ],
-                &[&links],
-                [STRIDE / 256, 1],
-            );
+        let write = |seal: Option<&Seal>| {
+            let mut recorder = Recorder::new(&self.device);
+            for level in &levels {
+                let params = WriteParams {
+                    level: small(level.level),
+                    members: small(level.members),
+                    degree: small(level.degree),
+                    target_count_at: small(level.slots),
+                    stride: STRIDE,
+                };
+                recorder.dispatch(
+                    &members,
+                    &params,
+                    &[(1, &level.list), (2, &level.member_rows)],
+                    &[&links],
+                    [STRIDE / 256, 1],
+                );
+                recorder.dispatch(
+                    &targets,
+                    &params,
+                    &[
+                        (3, &level.segments),
+                        (4, &level.targets),
+                        (5, &level.target_rows),
+                    ],
+                    &[&links],
+                    [STRIDE / 256, 1],
+                );
+            }
+            self.submit_build(recorder, seal)
+        };
+        write(seal.as_ref())?;
+        if let Some(seal) = &seal
+            && seal.prove().is_err()
+        {
+            // Writing the same once more does no harm, and without it some of the rows may be old ones.
+            let again = Seal::of(&MetalBufferPool::for_building(self.device.clone()))?;
+            write(Some(&again))?;
+            again.prove()?;
         }
-        self.submit_build(recorder)?;
         self.graph.arrive(arrivals);
         Ok(())
     }

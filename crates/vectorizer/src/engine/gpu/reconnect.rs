@@ -2,9 +2,10 @@
 
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::link::Choice;
-use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
+use crate::engine::gpu::record::{Recorder, grid, hardware};
 use crate::engine::gpu::rows::small;
-use crate::engine::gpu::transfer::upload;
+use crate::engine::gpu::seal::{Seal, read_pieces};
+use crate::engine::gpu::transfer::upload_now;
 use crate::engine::{LevelLinks, Selection, SlotSet};
 use crate::error::Result;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
@@ -29,10 +30,10 @@ impl GpuEngine {
             return Ok(LevelLinks { degree, rows });
         }
         let hardware = hardware(&self.device)?;
-        let pool = MetalBufferPool::new(self.device.clone());
+        let pool = MetalBufferPool::for_building(self.device.clone());
         let bits = alive.half_words(self.graph.linked());
         let living = pool.lend(Purpose::Storage, "living slots", bits.len() as u64 * 4)?;
-        upload(&self.device, &bits, &living)?;
+        upload_now(&pool, &bits, &living)?;
         let keep = selection.candidates(degree);
         let program = hardware.program(&self.graph_kernel(&RECONNECT, keep)?)?;
         let choice = Choice::on(selection, level, degree);
@@ -43,9 +44,9 @@ impl GpuEngine {
             let count = small(members.len());
             let bytes = members.len() as u64 * degree as u64 * 4;
             let list = pool.lend(Purpose::Storage, "members", u64::from(count) * 4)?;
-            upload(&self.device, members, &list)?;
+            upload_now(&pool, members, &list)?;
             let chosen = pool.lend(Purpose::Storage, "members' rows", bytes)?;
-            let mut staging = pool.lend(Purpose::Readback, "members' rows, read back", bytes)?;
+            let seal = Seal::of_change(&pool)?;
             for first in (0..count).step_by(at_once as usize) {
                 let end = (first + at_once).min(count);
                 let params = ReconnectParams {
@@ -70,12 +71,10 @@ impl GpuEngine {
                     &[&rows_of, &links],
                     grid(end - first),
                 );
-                self.submit_build(recorder)?;
+                self.submit_build(recorder, seal.as_ref())?;
             }
-            let mut recorder = Recorder::new(&self.device);
-            recorder.copy(&chosen, &staging, bytes);
-            let submission = recorder.submit()?;
-            read_back(&self.device, submission, &mut staging, bytes, |view| {
+            seal.map_or(Ok(()), |seal| seal.prove())?;
+            read_pieces(&pool, &chosen, 0, bytes, 4, |view| {
                 let words = view.chunks_exact(4);
                 rows.extend(words.map(bytemuck::pod_read_unaligned::<u32>));
             })?;

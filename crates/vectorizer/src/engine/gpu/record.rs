@@ -186,7 +186,7 @@ impl<'a> Recorder<'a> {
                     }
                 }
             }
-            Ok(hardware.queue().submit([encoder.finish()]))
+            hardware.submit(encoder.finish())
         })
     }
 }
@@ -230,12 +230,9 @@ pub(super) fn read_back(
 ) -> Result<()> {
     let hardware = hardware(device)?;
     let (sender, answer) = std::sync::mpsc::channel();
-    hardware.guarded(|_| {
-        buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |mapped| {
-            // The receiver is gone only after an error of its own.
-            let _ = sender.send(mapped);
-        });
-        Ok(())
+    hardware.map(buffer, wgpu::MapMode::Read, bytes, move |mapped| {
+        // The receiver is gone only after an error of its own.
+        let _ = sender.send(mapped);
     })?;
     let read = hardware.wait(submission).and_then(|()| {
         answer

@@ -8,19 +8,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::engine::MAX_SLOTS;
-use crate::engine::gpu::record::{Recorder, hardware, read_back};
-use crate::engine::gpu::transfer::upload_rows;
+use crate::engine::gpu::record::{Recorder, hardware};
+use crate::engine::gpu::seal::{Seal, read_pieces};
+use crate::engine::gpu::transfer::{staging_bytes, upload_rows};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::buffer::DeviceBuffer;
 use crate::gpu::device::Device;
 use crate::gpu::memory::Label;
-use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
+use crate::gpu::metal_buffer_pool::MetalBufferPool;
 use crate::kernels::RowsShape;
 
-/// The most bytes that one readback takes.
-const READ: usize = 16 << 20;
 /// A chunk that is replaced gets room for this share more, so that single appends do not copy it each time.
 const SPARE: usize = 32;
+/// A chunk is at most this share (one in) of a limit.
+const LIMIT_SHARE: u64 = 8;
 
 #[derive(Debug, Clone)]
 struct Chunk {
@@ -38,6 +39,8 @@ pub(crate) struct Rows {
     chunk_shift: u32,
     chunks: Vec<Chunk>,
     len: usize,
+    /// How many there will be, as far as anybody said.
+    expected: usize,
 }
 
 /// Rows that are on the device and not yet visible.
@@ -77,7 +80,15 @@ impl Rows {
     /// A row is larger than the device's largest binding.
     pub(super) fn new(device: &Device, dimension: usize) -> Result<Self> {
         let tier = device.tier();
-        Self::with_chunks_of(device, dimension, tier.binding_bytes.min(tier.buffer_bytes))
+        let most = tier.binding_bytes.min(tier.buffer_bytes);
+        // A chunk that grows is held twice for a moment: under a limit it must not be most of what may be taken.
+        let share = device
+            .ledger()
+            .lowest_limit()
+            .map(|limit| limit / LIMIT_SHARE);
+        let row = dimension.div_ceil(4) as u64 * 16;
+        let most = share.map_or(most, |share| most.min(share.max(row)));
+        Self::with_chunks_of(device, dimension, most)
     }
 
     /// With a limit of the caller's on the bytes of a chunk.
@@ -97,7 +108,61 @@ impl Rows {
             chunk_shift: chunk_shift.min(30),
             chunks: Vec::new(),
             len: 0,
+            expected: 0,
         })
+    }
+
+    /// Says how many rows there will be in all.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.expected = rows;
+    }
+
+    /// How many bytes more staging so many rows takes at the most.
+    pub(super) fn room_for(&self, rows: usize) -> u64 {
+        let size = 1usize << self.chunk_shift;
+        let total = self.len + rows;
+        let first = self.len >> self.chunk_shift;
+        let last = total.saturating_sub(1) >> self.chunk_shift;
+        let taken = (first..=last).map(|chunk| {
+            let need = (total - (chunk << self.chunk_shift)).min(size);
+            let room = self.chunks.get(chunk).map_or(0, |chunk| chunk.room);
+            // A chunk that grows is copied: the old one stays until the new rows are shown.
+            if room < need {
+                self.room_of(chunk, need)
+            } else {
+                0
+            }
+        });
+        taken.sum::<usize>() as u64 * self.row_bytes()
+            + staging_bytes(rows as u64 * self.row_bytes())
+    }
+
+    /// The room of a new chunk that is to hold `need` rows, without any for rows that nobody spoke of.
+    fn room_of(&self, chunk: usize, need: usize) -> usize {
+        let expected = self.expected.saturating_sub(chunk << self.chunk_shift);
+        need.max(expected).min(1 << self.chunk_shift)
+    }
+
+    /// Replaces the last chunk by one that is no larger than its rows.
+    pub(super) fn compact(&mut self) -> Result<u64> {
+        self.expected = 0;
+        let Some(last) = self.chunks.last() else {
+            return Ok(0);
+        };
+        let held = self.len - ((self.chunks.len() - 1) << self.chunk_shift);
+        if last.room == held {
+            return Ok(0);
+        }
+        let before = last.buffer.bytes();
+        let smaller = self.allocate(held)?;
+        let seal = Seal::of_change(&MetalBufferPool::for_building(self.device.clone()))?;
+        self.copy(last, &smaller, held, seal.as_ref())?;
+        seal.map_or(Ok(()), |seal| seal.prove())?;
+        let saved = before - smaller.buffer.bytes();
+        let chunks = self.chunks.len();
+        self.chunks[chunks - 1] = smaller;
+        self.count_used();
+        Ok(saved)
     }
 
     /// Rows that are visible.
@@ -194,20 +259,29 @@ impl Rows {
         let mut chunks = self.chunks.clone();
         let mut rest = rows;
         let mut at = self.len;
+        let pool = MetalBufferPool::for_building(self.device.clone());
+        let seal = Seal::of_change(&pool)?;
         while !rest.is_empty() {
             let (chunk, first) = (at >> self.chunk_shift, at & (size - 1));
             let count = (rest.len() / self.dimension).min(size - first);
             let need = first + count;
             if chunk == chunks.len() {
-                chunks.push(self.allocate(need)?);
+                chunks.push(self.allocate(self.room_of(chunk, need))?);
             } else if chunks[chunk].room < need {
-                let larger = self.allocate((need + need / SPARE).min(size))?;
-                self.copy(&chunks[chunk], &larger, first)?;
+                let least = self.room_of(chunk, need);
+                let larger = self
+                    .allocate((need + need / SPARE).min(size).max(least))
+                    .or_else(|error| match error {
+                        VectorizerError::VramLimitExceeded { .. } => self.allocate(least),
+                        other => Err(other),
+                    })?;
+                self.copy(&chunks[chunk], &larger, first, seal.as_ref())?;
                 chunks[chunk] = larger;
             }
             let (now, later) = rest.split_at(count * self.dimension);
             upload_rows(
-                &self.device,
+                &pool,
+                seal.as_ref(),
                 now,
                 self.dimension,
                 self.parts,
@@ -217,13 +291,17 @@ impl Rows {
             rest = later;
             at += count;
         }
+        seal.map_or(Ok(()), |seal| seal.prove())?;
         Ok(StagedRows { chunks, len })
     }
 
-    fn copy(&self, from: &Chunk, to: &Chunk, rows: usize) -> Result<()> {
+    fn copy(&self, from: &Chunk, to: &Chunk, rows: usize, seal: Option<&Seal>) -> Result<()> {
         let bytes = rows as u64 * self.row_bytes();
         let mut recorder = Recorder::new(&self.device);
         recorder.copy(from.buffer.raw(), to.buffer.raw(), bytes);
+        if let Some(seal) = seal {
+            seal.set(&mut recorder);
+        }
         let submission = recorder.submit()?;
         hardware(&self.device)?.wait(submission)
     }
@@ -232,6 +310,10 @@ impl Rows {
     pub(super) fn commit(&mut self, staged: StagedRows) {
         self.chunks = staged.chunks;
         self.len = staged.len;
+        self.count_used();
+    }
+
+    fn count_used(&self) {
         let size = 1usize << self.chunk_shift;
         for (index, chunk) in self.chunks.iter().enumerate() {
             let held = self.len.saturating_sub(index << self.chunk_shift).min(size);
@@ -243,33 +325,18 @@ impl Rows {
     /// Copies rows `slots` to `out`, one after the other.
     pub(super) fn read(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()> {
         let width = self.parts as usize * 4;
-        let at_once = small(READ / (width * 4)).max(1);
         let pool = MetalBufferPool::new(self.device.clone());
         let mut out = out.chunks_exact_mut(self.dimension);
         for stretch in self.stretches(slots) {
-            let end = stretch.first_row + stretch.rows;
-            for first in (stretch.first_row..end).step_by(at_once as usize) {
-                let count = at_once.min(end - first);
-                let bytes = u64::from(count) * self.row_bytes();
-                let mut staging = pool.lend(Purpose::Readback, "rows read back", bytes)?;
-                let hardware = hardware(&self.device)?;
-                let submission = hardware.guarded(|device| {
-                    let mut encoder =
-                        device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                            label: Some("read rows"),
-                        });
-                    let from = u64::from(first) * self.row_bytes();
-                    let chunk = self.chunk(stretch.chunk);
-                    encoder.copy_buffer_to_buffer(chunk, from, &staging, 0, bytes);
-                    Ok(hardware.queue().submit([encoder.finish()]))
-                })?;
-                read_back(&self.device, submission, &mut staging, bytes, |bytes| {
-                    let numbers: &[f32] = bytemuck::cast_slice(bytes);
-                    for (row, to) in numbers.chunks_exact(width).zip(&mut out) {
-                        to.copy_from_slice(&row[..self.dimension]);
-                    }
-                })?;
-            }
+            let from = u64::from(stretch.first_row) * self.row_bytes();
+            let bytes = u64::from(stretch.rows) * self.row_bytes();
+            let chunk = self.chunk(stretch.chunk);
+            read_pieces(&pool, chunk, from, bytes, self.row_bytes(), |bytes| {
+                let numbers: &[f32] = bytemuck::cast_slice(bytes);
+                for (row, to) in numbers.chunks_exact(width).zip(&mut out) {
+                    to.copy_from_slice(&row[..self.dimension]);
+                }
+            })?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::engine::detour::Detour;
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
 use crate::engine::gpu::rows::small;
-use crate::engine::gpu::transfer::{upload, upload_rows};
+use crate::engine::gpu::transfer::{upload_now, upload_queries};
 use crate::engine::{Hits, Neighbor, SlotSet, Walk};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
@@ -110,7 +110,7 @@ impl GpuEngine {
         let pool = MetalBufferPool::new(self.device.clone());
         let send = |name: &str, words: &[u32]| {
             let buffer = pool.lend(Purpose::Storage, name, words.len() as u64 * 4)?;
-            upload(&self.device, words, &buffer)?;
+            upload_now(&pool, words, &buffer)?;
             Ok(buffer)
         };
         Ok(Among {
@@ -144,7 +144,7 @@ impl GpuEngine {
         )?;
         let program = hardware.program(&kernel)?;
         let asked = pool.lend(Purpose::Storage, "queries", (count * parts * 16) as u64)?;
-        upload_rows(&self.device, queries, dimension, small(parts), &asked, 0)?;
+        upload_queries(&pool, queries, dimension, small(parts), &asked)?;
         let found_bytes = (count * width * 8) as u64;
         let tally_bytes = count as u64 * 16;
         let found = pool.lend(Purpose::Storage, "found", found_bytes)?;

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::engine::gpu::GpuEngine;
-use crate::engine::gpu::record::{Recorder, read_back};
+use crate::engine::gpu::seal::read_sealed;
 use crate::engine::{Counters, Layout};
 use crate::error::Result;
 use crate::gpu::buffer::DeviceBuffer;
 use crate::gpu::device::Device;
 use crate::gpu::memory::Label;
-use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
+use crate::gpu::metal_buffer_pool::MetalBufferPool;
 
 /// [`Counters`] that many threads add to, and those that the kernels of builds keep on the device.
 #[derive(Debug)]
@@ -96,16 +96,9 @@ impl GpuEngine {
 
     /// What the kernels counted while building; what was known before if the device does not answer.
     fn read_built(&self) -> Result<[u64; 2]> {
-        let mut staging = MetalBufferPool::new(self.device.clone()).lend(
-            Purpose::Readback,
-            "work of builds",
-            16,
-        )?;
-        let mut recorder = Recorder::new(&self.device);
-        recorder.copy(self.work.counting(), &staging, 16);
-        let submission = recorder.submit()?;
+        let pool = MetalBufferPool::new(self.device.clone());
         let mut built = [0; 2];
-        read_back(&self.device, submission, &mut staging, 16, |bytes| {
+        read_sealed(&pool, self.work.counting(), 0, 16, |bytes| {
             let words: [u32; 4] = bytemuck::pod_read_unaligned(bytes);
             built = [0, 2].map(|at| u64::from(words[at]) | u64::from(words[at + 1]) << 32);
         })?;

@@ -1,0 +1,385 @@
+//! The ways down and back: what a collection does when its device is full or lost, by its [`FallbackPolicy`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use serde::Serialize;
+
+use super::{Collection, State, Writer};
+use crate::config::FallbackPolicy;
+use crate::error::{Result, VectorizerError};
+use crate::gpu::device::{Absence, Device};
+use crate::hnsw::HnswGraph;
+
+/// What happened when a collection's device had no room, or was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FallbackKind {
+    /// A call was refused, and nothing has changed.
+    Refused,
+    /// The collection is in RAM: the device was full.
+    Spilled,
+    /// The device was lost. With a mirror the collection is in RAM; without one its vectors are gone.
+    Lost,
+}
+
+/// What happened to a collection, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fallback {
+    /// What happened.
+    pub what: FallbackKind,
+    /// The error behind it, with its figures.
+    pub why: String,
+    /// The device it happened on.
+    pub device: String,
+    /// Vectors in the collection when it happened.
+    pub vectors: usize,
+}
+
+type Listener = Arc<dyn Fn(&Fallback) + Send + Sync>;
+
+/// Where a collection belongs, and what kept it from being there.
+pub(super) struct Standing {
+    /// The device it belongs on, with the collection's own books.
+    home: Device,
+    latest: Option<Fallback>,
+    /// As long as the collection is in RAM and does not belong there.
+    absence: Option<Absence>,
+    listener: Option<Listener>,
+}
+
+impl Standing {
+    pub(super) fn new(home: Device) -> Self {
+        Self {
+            home,
+            latest: None,
+            absence: None,
+            listener: None,
+        }
+    }
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing")
+            .field("home", &self.home)
+            .field("latest", &self.latest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The same vectors and the same graph in RAM.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    pub(super) graph: HnswGraph,
+    /// Whether its links are those on the device; its vectors always are.
+    in_step: bool,
+}
+
+impl Mirror {
+    /// Of a graph that is the same as that on the device.
+    pub(super) fn of(graph: HnswGraph) -> Self {
+        Self {
+            graph,
+            in_step: true,
+        }
+    }
+
+    /// Its graph, if it answers as the device does.
+    pub(super) fn in_step(&self) -> Option<&HnswGraph> {
+        self.in_step.then_some(&self.graph)
+    }
+
+    /// Says that links have changed on the device.
+    pub(super) fn links_changed(&mut self) {
+        self.in_step = false;
+    }
+}
+
+fn is_lost(error: &VectorizerError) -> bool {
+    matches!(error, VectorizerError::DeviceLost { .. })
+}
+
+impl Collection {
+    /// Calls `listener` each time the device has no room or is lost, with what becomes of it. It may be called on any thread that uses
+    /// the collection, and must not call the collection.
+    pub fn on_fallback(&self, listener: impl Fn(&Fallback) + Send + Sync + 'static) {
+        self.standing.lock().listener = Some(Arc::new(listener));
+    }
+
+    /// What happened last when the device had no room or was lost, and why; `None` if nothing did, or since the collection returned.
+    #[must_use]
+    pub fn fallback(&self) -> Option<Fallback> {
+        self.standing.lock().latest.clone()
+    }
+
+    /// Whether the vectors are in RAM although the collection belongs on a device.
+    #[must_use]
+    pub fn is_spilled(&self) -> bool {
+        self.standing.lock().absence.is_some()
+    }
+
+    /// Work on the state; where the device turns out to be full or lost, the policy decides, and what can go on goes on in RAM.
+    pub(super) fn with_state<T>(&self, work: impl Fn(&State) -> Result<T>) -> Result<T> {
+        loop {
+            let (answer, device) = {
+                let state = self.state.read();
+                (work(&state), state.graph.storage().device().clone())
+            };
+            match answer {
+                Err(error) if error.is_full() || is_lost(&error) => {
+                    let goes_down = match self.options.fallback {
+                        FallbackPolicy::Report | FallbackPolicy::Forbid => false,
+                        FallbackPolicy::Spill => error.is_full(),
+                        FallbackPolicy::Mirror => true,
+                    };
+                    if !goes_down || device.is_cpu() {
+                        return Err(self.refuse(error));
+                    }
+                    let mut writer = self.writer.lock();
+                    // Else somebody else has moved it meanwhile.
+                    if self.state.read().graph.storage().device().is_same(&device) {
+                        self.go_down(&mut writer, error)?;
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// What becomes of an error under the policy: moves the collection to RAM, so that what failed can be tried again, or says what to
+    /// tell the caller. The guard says that nobody else writes.
+    pub(super) fn go_down(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        error: VectorizerError,
+    ) -> Result<()> {
+        let on_cpu = self.state.read().graph.storage().device().is_cpu();
+        let (full, lost) = (error.is_full(), is_lost(&error));
+        match self.options.fallback {
+            FallbackPolicy::Spill if full && !on_cpu => self.move_down(&error, None),
+            FallbackPolicy::Spill if lost && !on_cpu && self.store.is_some() => {
+                writer.unmended = 0;
+                writer.changed = true;
+                let graph = self
+                    .read_from_store()
+                    .map_err(|_| self.refuse(error.clone()))?;
+                self.move_down(&error, Some(graph))
+            }
+            FallbackPolicy::Mirror if (full || lost) && !on_cpu => {
+                let mirror = self.state.write().mirror.take();
+                match mirror {
+                    Some(mirror) => {
+                        if !mirror.in_step {
+                            writer.unmended = mirror.graph.linked();
+                        }
+                        self.move_down(&error, Some(mirror.graph))
+                    }
+                    None if full => self.move_down(&error, None),
+                    None => Err(self.refuse(error)),
+                }
+            }
+            _ => Err(self.refuse(error)),
+        }
+    }
+
+    /// What a caller is told who has to decide.
+    fn refuse(&self, error: VectorizerError) -> VectorizerError {
+        if !error.is_full() && !is_lost(&error) {
+            return error;
+        }
+        let what = if is_lost(&error) {
+            FallbackKind::Lost
+        } else {
+            FallbackKind::Refused
+        };
+        self.note(what, &error);
+        if error.is_full() && self.options.fallback == FallbackPolicy::Report {
+            VectorizerError::VramFallback
+        } else {
+            error
+        }
+    }
+
+    /// Shows `graph`, or a copy of the one there is, in RAM.
+    fn move_down(&self, error: &VectorizerError, graph: Option<HnswGraph>) -> Result<()> {
+        let graph = match graph {
+            Some(graph) => graph,
+            None => {
+                let ram = Device::cpu().with_limit(None);
+                let copy = self
+                    .state
+                    .read()
+                    .graph
+                    .copied_to(&ram, self.options.threads);
+                match copy {
+                    Ok(copy) => copy,
+                    Err(_) => return Err(self.refuse(error.clone())),
+                }
+            }
+        };
+        let books = graph.storage().device().ledger().clone();
+        let above = {
+            let mut state = self.state.write();
+            std::mem::replace(&mut state.graph, graph)
+        };
+        // Outside the lock: giving memory back may ask the driver.
+        above.storage().device().settle();
+        drop(above);
+        let mut standing = self.standing.lock();
+        let absence = standing.home.note_absence(books);
+        standing.absence = Some(absence);
+        drop(standing);
+        let what = if is_lost(error) {
+            FallbackKind::Lost
+        } else {
+            FallbackKind::Spilled
+        };
+        self.note(what, error);
+        Ok(())
+    }
+
+    fn note(&self, what: FallbackKind, error: &VectorizerError) {
+        let vectors = self.vector_count();
+        let mut standing = self.standing.lock();
+        let fallback = Fallback {
+            what,
+            why: error.to_string(),
+            device: standing.home.name().to_owned(),
+            vectors,
+        };
+        // What refused a call says less than where the collection is.
+        if standing.absence.is_none() || what != FallbackKind::Refused {
+            standing.latest = Some(fallback.clone());
+        }
+        let listener = standing.listener.clone();
+        drop(standing);
+        tracing::warn!(
+            device = fallback.device,
+            what = ?fallback.what,
+            why = fallback.why,
+            vectors,
+            "the device could not go on"
+        );
+        if let Some(listener) = listener {
+            listener(&fallback);
+        }
+    }
+
+    /// Brings a collection that is in RAM back to its device, or, if that was lost, to a fresh one of its kind. Searches go on
+    /// meanwhile. Does nothing where the collection is where it belongs.
+    ///
+    /// # Errors
+    /// [`VectorizerError::VramLimitExceeded`] or [`VectorizerError::BufferAllocationFailed`] if there is still no room, or the device
+    /// failed; the collection stays in RAM.
+    pub fn return_to_device(&self) -> Result<()> {
+        let _writer = self.writer.lock();
+        if !self.is_spilled() {
+            return Ok(());
+        }
+        let home = self.home()?;
+        let (room, back) = {
+            let state = self.state.read();
+            let (count, dimension) = (state.graph.len(), self.dimension);
+            let mut room = home.estimate_memory(count, dimension, &self.options.hnsw);
+            if state.graph.linked() == 0 {
+                room.graph = 0;
+            }
+            home.admit(room.lasting())?;
+            (room, state.graph.copied_to(&home, self.options.threads)?)
+        };
+        let below = {
+            let mut state = self.state.write();
+            let below = std::mem::replace(&mut state.graph, back);
+            if self.options.fallback == FallbackPolicy::Mirror {
+                state.mirror = Some(Mirror::of(below));
+                None
+            } else {
+                Some(below)
+            }
+        };
+        drop(below);
+        home.settle();
+        let mut standing = self.standing.lock();
+        standing.home = home;
+        standing.absence = None;
+        standing.latest = None;
+        drop(standing);
+        tracing::info!(
+            bytes = room.lasting(),
+            "the collection is back on its device"
+        );
+        Ok(())
+    }
+
+    /// The device the collection belongs on, opened again if it was lost.
+    fn home(&self) -> Result<Device> {
+        let home = self.standing.lock().home.clone();
+        #[cfg(feature = "gpu")]
+        if home
+            .hardware()
+            .is_some_and(crate::gpu::hardware::Hardware::is_lost)
+        {
+            let limit = self.context.device().ledger().limit();
+            let fresh = crate::gpu::adapters::again(&home)?;
+            return Ok(fresh.with_limit(limit).with_limit(self.options.vram_limit));
+        }
+        Ok(home)
+    }
+
+    /// Brings the mirror in step with the device, where there is to be one.
+    pub(super) fn mirror(&self, _writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        if self.options.fallback != FallbackPolicy::Mirror {
+            return Ok(());
+        }
+        let state = self.state.read();
+        if state.graph.storage().device().is_cpu() {
+            return Ok(());
+        }
+        match &state.mirror {
+            Some(mirror) if mirror.in_step => Ok(()),
+            Some(_) => {
+                let topology = state.graph.topology()?;
+                drop(state);
+                let mut state = self.state.write();
+                if let Some(mirror) = &mut state.mirror {
+                    mirror.graph.restore_topology(topology)?;
+                    mirror.in_step = true;
+                }
+                Ok(())
+            }
+            None => {
+                let ram = Device::cpu().with_limit(None);
+                let graph = state.graph.copied_to(&ram, self.options.threads)?;
+                drop(state);
+                self.state.write().mirror = Some(Mirror::of(graph));
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives back what is taken on the device beyond what vectors and links need: memory taken for vectors to come, and buffers kept for
+    /// reuse. Searches wait while the last chunks are copied to smaller ones.
+    pub(super) fn give_back(&self) -> Result<u64> {
+        let _writer = self.writer.lock();
+        let freed = self.state.write().graph.compact();
+        freed.map_err(|error| self.refuse(error))
+    }
+
+    /// Says that there will be `vectors` vectors in all, so that memory for them is taken at once and none is copied while the
+    /// collection grows.
+    ///
+    /// # Errors
+    /// As [`Collection::add_vectors_batch`] where there is no room for so many; nothing has changed.
+    pub fn reserve(&self, vectors: usize) -> Result<()> {
+        let mut writer = self.writer.lock();
+        loop {
+            let reserved = self.state.write().graph.reserve(vectors);
+            match reserved {
+                Err(error) => self.go_down(&mut writer, error)?,
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Every allocation, every submission, every wait and every mapping fails once, through the whole life of a collection.
+
+#![allow(clippy::panic, reason = "what helps a test fails as the test does")]
+
+use super::*;
+use crate::config::SearchOptions;
+use crate::error::VectorizerError as E;
+use crate::gpu::device::Device;
+use crate::gpu::faults::{Fault, Point};
+use crate::gpu::metal_buffer_pool::MetalBufferPool;
+
+const COUNT: usize = 40;
+const DIMENSION: usize = 8;
+
+fn rows(seed: u64, count: usize) -> Vec<Vec<f32>> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..count)
+        .map(|_| (0..DIMENSION).map(|_| f32::from(random.u8(..))).collect())
+        .collect()
+}
+
+fn vectors(prefix: &str, seed: u64, count: usize) -> Vec<Vector> {
+    let numbered = rows(seed, count).into_iter().enumerate();
+    numbered
+        .map(|(number, data)| Vector {
+            id: format!("{prefix}{number}"),
+            data,
+            payload: None,
+        })
+        .collect()
+}
+
+fn create(device: &Device, fallback: FallbackPolicy) -> Result<Collection> {
+    let options = CollectionOptions {
+        fallback,
+        threads: 1,
+        ..CollectionOptions::default()
+    };
+    let context = Context::of_device(device.clone());
+    Collection::with_context(&context, DIMENSION, DistanceMetric::Euclidean, options)
+}
+
+type Step = (&'static str, fn(&Collection) -> Result<()>);
+
+const LIFE: [Step; 12] = [
+    ("add", |c| c.add_vector(vectors("one", 1, 1).remove(0))),
+    ("batch", |c| c.add_vectors_batch(vectors("v", 2, COUNT))),
+    ("build", Collection::optimize),
+    ("more", |c| c.add_vectors_batch(vectors("w", 3, 4))),
+    ("build on", Collection::optimize),
+    ("check", Collection::check),
+    ("search", |c| c.search(&rows(4, 1)[0], 5).map(drop)),
+    ("graph", |c| {
+        let options = SearchOptions {
+            path: crate::config::SearchPath::Graph,
+            ..SearchOptions::default()
+        };
+        c.search_batch_with(&rows(5, 20), 5, &options).map(drop)
+    }),
+    ("delete", |c| c.delete("v7")),
+    ("replace", |c| c.upsert_vector(vectors("v", 6, 1).remove(0))),
+    ("rebuild", Collection::rebuild_hnsw_graph),
+    ("compact", |c| c.compact().map(drop)),
+];
+
+/// How many vectors there are, and what some queries find.
+type Seen = (usize, Vec<Vec<(String, f32)>>);
+
+/// What callers see of a collection.
+fn seen(collection: &Collection) -> Seen {
+    let found = collection.search_batch(&rows(9, 6), 7).unwrap();
+    let found = found
+        .into_iter()
+        .map(|hits| hits.into_iter().map(|hit| (hit.id, hit.distance)).collect());
+    (collection.vector_count(), found.collect())
+}
+
+fn typed(error: &E) -> bool {
+    matches!(
+        error,
+        E::VramFallback
+            | E::VramLimitExceeded { .. }
+            | E::BufferAllocationFailed
+            | E::DeviceFailed { .. }
+            | E::SearchFailed
+    )
+}
+
+/// Lives once with this fault at call number `number` of `point`, and `count` more. False if the life has no such call.
+fn live(device: &Device, order: (Point, u64, u64, Fault), expected: &[Seen]) -> bool {
+    let (point, number, count, fault) = order;
+    let faults = device.faults();
+    MetalBufferPool::new(device.clone()).compact();
+    let before = device.ledger().total();
+    assert_eq!((before.taken, before.count), (0, 0), "{order:?}");
+    faults.order(point, number, count, fault);
+    let mut met = 0;
+    let collection = match create(device, FallbackPolicy::Report) {
+        Ok(collection) => collection,
+        Err(error) => {
+            assert!(typed(&error), "{order:?} in create: {error}");
+            met = faults.met(point);
+            faults.clear();
+            assert_eq!(device.ledger().total().taken, 0, "{order:?} in create");
+            create(device, FallbackPolicy::Report).unwrap()
+        }
+    };
+    for (at, (name, step)) in LIFE.iter().enumerate() {
+        if let Err(error) = step(&collection) {
+            assert!(typed(&error), "{order:?} in {name}: {error}");
+            met = met.max(faults.met(point));
+            faults.clear();
+            assert_eq!(seen(&collection), expected[at], "{order:?} in {name}");
+            step(&collection).unwrap_or_else(|error| panic!("{order:?}, {name} again: {error}"));
+        }
+        if met > number {
+            assert_eq!(
+                seen(&collection),
+                expected[at + 1],
+                "{order:?} after {name}"
+            );
+        }
+    }
+    met = met.max(faults.met(point));
+    faults.clear();
+    assert_eq!(seen(&collection), expected[LIFE.len()], "{order:?}");
+    collection.check().unwrap();
+    drop(collection);
+    MetalBufferPool::new(device.clone()).compact();
+    let after = device.ledger().total();
+    assert_eq!(
+        (after.taken, after.count, after.used),
+        (0, 0, 0),
+        "{order:?}"
+    );
+    met > number
+}
+
+/// What is seen after each step of a life without faults.
+fn undisturbed(device: &Device) -> Vec<Seen> {
+    let collection = create(device, FallbackPolicy::Report).unwrap();
+    let mut all = vec![seen(&collection)];
+    for (name, step) in LIFE {
+        step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
+        all.push(seen(&collection));
+    }
+    all
+}
+
+fn every(device: &Device, point: Point, count: u64, fault: Fault) -> u64 {
+    let expected = undisturbed(device);
+    let mut number = 0;
+    while live(device, (point, number, count, fault), &expected) {
+        number += 1;
+    }
+    number
+}
+
+#[test]
+fn the_cpu_engine_survives_every_refused_allocation() {
+    // A device of its own kind of books: the CPU's are shared by all tests.
+    let device = Device::lone_cpu();
+    assert!(every(&device, Point::Allocate, u64::MAX, Fault::Fail) > 10);
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::gpu::testing;
+    use crate::gpu::vram_monitor::VramMonitor;
+
+    #[test]
+    fn every_allocation_fails_once() {
+        let device = testing::fresh_device();
+        assert!(every(&device, Point::Allocate, u64::MAX, Fault::Fail) > 20);
+    }
+
+    #[test]
+    fn every_submission_fails_once() {
+        let device = testing::fresh_device();
+        assert!(every(&device, Point::Submit, 1, Fault::Fail) > 20);
+    }
+
+    #[test]
+    fn every_wait_and_every_mapping_fails_once() {
+        let device = testing::fresh_device();
+        assert!(every(&device, Point::Wait, 1, Fault::Fail) > 8);
+        assert!(every(&device, Point::Map, 1, Fault::Fail) > 8);
+    }
+
+    #[test]
+    fn work_that_is_silently_not_done_is_noticed() {
+        let device = testing::fresh_device();
+        assert!(every(&device, Point::Submit, 1, Fault::Stale) > 20);
+    }
+
+    #[test]
+    fn a_lost_device_answers_with_an_error_and_a_mirror_with_results() {
+        let whole = undisturbed(&testing::device());
+        for (fallback, fault) in [
+            (FallbackPolicy::Report, Fault::Lose),
+            (FallbackPolicy::Mirror, Fault::Hang),
+        ] {
+            let device = testing::fresh_device();
+            let collection = create(&device, fallback).unwrap();
+            for (name, step) in &LIFE[..6] {
+                step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let listener = Arc::clone(&told);
+            collection.on_fallback(move |fallback| listener.lock().push(fallback.clone()));
+            device.faults().order(Point::Wait, 0, 1, fault);
+            let found = collection.search_batch(&rows(9, 6), 7);
+            device.faults().clear();
+            let fallback_now = collection.stats().fallback.unwrap();
+            assert_eq!(fallback_now.what, FallbackKind::Lost);
+            assert_eq!(told.lock().first(), Some(&fallback_now));
+            if fallback == FallbackPolicy::Report {
+                let lost = |error: E| assert!(matches!(error, E::DeviceLost { .. }), "{error}");
+                lost(found.unwrap_err());
+                let no_input_error = ["check", "search", "graph", "replace", "compact"];
+                let steps = LIFE
+                    .iter()
+                    .filter(|(name, _)| no_input_error.contains(name));
+                for (_, step) in steps {
+                    lost(step(&collection).unwrap_err());
+                }
+                lost(
+                    VramMonitor::new(device.clone())
+                        .validate_all_vram()
+                        .unwrap_err(),
+                );
+                continue;
+            }
+            found.unwrap();
+            assert_eq!(seen(&collection), whole[6]);
+            assert_eq!(collection.stats().backend, "cpu");
+            for (at, (name, step)) in LIFE.iter().enumerate().skip(6) {
+                step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert_eq!(seen(&collection), whole[at + 1], "{name}");
+            }
+            // A fresh device takes the place of the lost one.
+            collection.return_to_device().unwrap();
+            assert_eq!(collection.stats().fallback, None);
+            assert_ne!(collection.stats().backend, "cpu");
+            assert_eq!(seen(&collection), whole[LIFE.len()]);
+            collection.check().unwrap();
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! Limits, policies and the ways down, on every engine.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what helps a test fails as the test does"
+)]
+
+mod support;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use support::{contexts, random_rows, recall, vectors};
+use vectorizer::collection::{Collection, FallbackKind};
+use vectorizer::config::{
+    CollectionOptions, FallbackPolicy, HnswConfig, SearchOptions, SearchPath,
+};
+use vectorizer::error::VectorizerError;
+use vectorizer::gpu::context::Context;
+use vectorizer::gpu::memory::Label;
+use vectorizer::gpu::metal_buffer_pool::MetalBufferPool;
+use vectorizer::gpu::vram_monitor::VramMonitor;
+use vectorizer::hnsw::HnswGraph;
+use vectorizer::models::DistanceMetric;
+
+const METRIC: DistanceMetric = DistanceMetric::Euclidean;
+
+/// For tests in which something spills, which every monitor of the device sees.
+static DEVICE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    DEVICE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn collection(context: &Context, dimension: usize, fallback: FallbackPolicy) -> Collection {
+    let options = CollectionOptions {
+        fallback,
+        ..CollectionOptions::default()
+    };
+    Collection::with_context(context, dimension, METRIC, options).unwrap()
+}
+
+#[test]
+fn estimates_are_what_is_then_taken() {
+    for context in contexts() {
+        for (count, dimension, m) in [(300, 512, 16), (1000, 100, 8), (1500, 7, 24), (400, 785, 5)]
+        {
+            let own = context.with_limit(None);
+            let hnsw = HnswConfig {
+                max_connections: m,
+                ef_construction: 20,
+                level_multiplier: 1.0 / (m as f32).ln(),
+                ..HnswConfig::default()
+            };
+            let options = CollectionOptions {
+                hnsw,
+                ..CollectionOptions::default()
+            };
+            let estimate = own.estimate_memory(count, dimension, &hnsw);
+            let mut graph = HnswGraph::new(&own, dimension, METRIC, options).unwrap();
+            graph.append(&random_rows(1, count, dimension)).unwrap();
+            graph.build(|_| ControlFlow::Continue(())).unwrap();
+            let device = own.device();
+            for (what, estimate, label) in [
+                ("rows", estimate.rows, Label::Rows),
+                ("graph", estimate.graph, Label::Graph),
+            ] {
+                let taken = device.ledger().account(label).taken;
+                let off = estimate.abs_diff(taken) as f64 / taken as f64;
+                assert!(
+                    off <= 0.05,
+                    "{context}, {count} x {dimension}: {what} were to take {estimate} bytes and took {taken}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_starts() {
+    for context in contexts() {
+        let limited = context.with_limit(Some(1 << 20));
+        let ledger = limited.device().ledger().clone();
+        let mut graph = HnswGraph::new(&limited, 64, METRIC, CollectionOptions::default()).unwrap();
+        graph.append(&random_rows(1, 1000, 64)).unwrap();
+        let before = ledger.total();
+        let watch = ledger.watch();
+        for rows in [4_000, 100_000] {
+            let error = graph.append(&random_rows(2, rows, 64)).unwrap_err();
+            let VectorizerError::VramLimitExceeded { limit, requested } = error else {
+                panic!("{context}: {error}");
+            };
+            assert_eq!(limit, 1 << 20);
+            assert!(requested > rows as u64 * 256, "{requested}");
+        }
+        assert!(graph.reserve(100_000).is_err());
+        // Not a byte was taken in passing, and nothing is missing.
+        assert_eq!(watch.peak(), before.taken, "{context}");
+        assert_eq!(graph.len(), 1000);
+        graph.append(&random_rows(3, 5, 64)).unwrap();
+    }
+}
+
+/// Loads some 200 MB into 64 MiB and says how many vectors were acknowledged, and the first error.
+fn load(collection: &Collection) -> (usize, Option<VectorizerError>) {
+    const BATCH: usize = 100;
+    for first in (0..COUNT).step_by(BATCH) {
+        let ids: Vec<String> = (first..first + BATCH).map(|at| at.to_string()).collect();
+        let rows: Vec<f32> = (first..first + BATCH).flat_map(large_row).collect();
+        if let Err(error) = collection.add_rows(&ids, &rows) {
+            return (first, Some(error));
+        }
+    }
+    (COUNT, None)
+}
+
+const COUNT: usize = 3_200;
+const LARGE: usize = 16_384;
+
+/// A row that is nearest to itself.
+fn large_row(number: usize) -> Vec<f32> {
+    let mut row = vec![1.0; LARGE];
+    row[number] = -40.0;
+    row
+}
+
+fn all_are_found(collection: &Collection, count: usize) {
+    assert_eq!(collection.vector_count(), count);
+    let sample: Vec<usize> = (0..count).step_by(count / 7).chain([count - 1]).collect();
+    let queries: Vec<Vec<f32>> = sample.iter().map(|number| large_row(*number)).collect();
+    let found = collection.search_batch(&queries, 1).unwrap();
+    for (number, hits) in sample.iter().zip(found) {
+        assert_eq!(
+            (hits[0].id.clone(), hits[0].distance),
+            (number.to_string(), 0.0)
+        );
+    }
+}
+
+#[test]
+fn a_load_of_200_mb_into_64_mib_goes_by_the_policy() {
+    let _alone = alone();
+    const LIMIT: u64 = 64 << 20;
+    for context in contexts() {
+        let on_cpu = context.device().is_cpu();
+        for policy in [
+            FallbackPolicy::Report,
+            FallbackPolicy::Forbid,
+            FallbackPolicy::Spill,
+            FallbackPolicy::Mirror,
+        ] {
+            let limited = context.with_limit(Some(LIMIT));
+            let ledger = limited.device().ledger().clone();
+            let collection = collection(&limited, LARGE, policy);
+            let told = Arc::new(AtomicUsize::new(0));
+            let listener = Arc::clone(&told);
+            collection.on_fallback(move |_| {
+                listener.fetch_add(1, Ordering::SeqCst);
+            });
+            let (count, error) = load(&collection);
+            let case = format!("{context}, {policy:?}: {count} acknowledged, then {error:?}");
+            println!("{case}");
+            let fallback = collection
+                .stats()
+                .fallback
+                .unwrap_or_else(|| panic!("{case}"));
+            assert!(fallback.why.contains("67108864"), "{fallback:?}");
+            assert!(told.load(Ordering::SeqCst) > 0, "{case}");
+            assert!(ledger.total().peak <= LIMIT, "{case}: {:?}", ledger.total());
+            let goes_down = matches!(policy, FallbackPolicy::Spill | FallbackPolicy::Mirror);
+            if goes_down && !on_cpu {
+                assert_eq!((count, &error), (COUNT, &None), "{case}");
+                assert_eq!(fallback.what, FallbackKind::Spilled);
+                assert!(collection.is_spilled());
+                assert_eq!(collection.stats().backend, "cpu");
+                // Nothing is left on the device, and nothing says that it is there.
+                MetalBufferPool::new(limited.device()).compact();
+                assert_eq!(ledger.total().taken, 0, "{case}");
+                let monitor = VramMonitor::new(limited.device());
+                assert!(monitor.get_vram_stats().ram_fallback_detected);
+                let error = monitor.validate_all_vram().unwrap_err();
+                assert!(
+                    matches!(error, VectorizerError::NotInVram { label: "rows", bytes } if bytes > LIMIT),
+                    "{error}"
+                );
+                let error = collection.return_to_device().unwrap_err();
+                assert!(
+                    matches!(error, VectorizerError::VramLimitExceeded { .. }),
+                    "{error}"
+                );
+            } else {
+                // Most of the limit holds vectors.
+                assert!(count * LARGE * 4 > LIMIT as usize * 5 / 8, "{case}");
+                assert_eq!(fallback.what, FallbackKind::Refused);
+                let error = error.unwrap_or_else(|| panic!("{case}"));
+                if policy == FallbackPolicy::Report {
+                    assert_eq!(error, VectorizerError::VramFallback);
+                } else {
+                    assert!(
+                        matches!(error, VectorizerError::VramLimitExceeded { limit: LIMIT, requested } if requested > LIMIT),
+                        "{error}"
+                    );
+                }
+            }
+            all_are_found(&collection, count);
+        }
+    }
+}
+
+#[test]
+fn a_spill_keeps_ids_graph_and_recall_and_there_is_a_way_back() {
+    let _alone = alone();
+    for context in contexts() {
+        if context.device().is_cpu() {
+            continue;
+        }
+        let limited = context.with_limit(Some(1 << 20));
+        let ledger = limited.device().ledger().clone();
+        let collection = collection(&limited, 64, FallbackPolicy::Spill);
+        let rows = random_rows(7, 3_000, 64);
+        let all = vectors(&rows, 64);
+        collection.add_vectors_batch(&all[..900]).unwrap();
+        collection.optimize().unwrap();
+        let graph = SearchOptions {
+            path: SearchPath::Graph,
+            ..SearchOptions::default()
+        };
+        let queries: Vec<Vec<f32>> = random_rows(8, 60, 64)
+            .chunks(64)
+            .map(<[f32]>::to_vec)
+            .collect();
+        let found = || collection.search_batch_with(&queries, 10, &graph).unwrap();
+        let before = found();
+        // What does not fit moves everything.
+        collection.add_vectors_batch(&all[900..]).unwrap();
+        assert!(collection.is_spilled());
+        collection.check().unwrap();
+        let ids: Vec<String> = all[900..].iter().map(|vector| vector.id.clone()).collect();
+        collection.delete_batch(&ids).unwrap();
+        let spilled = found();
+        let mean = |lists: &[Vec<vectorizer::models::SearchResult>]| {
+            let each = queries.iter().zip(lists).map(|(query, hits)| {
+                let slots: Vec<u32> = hits
+                    .iter()
+                    .map(|hit| hit.id[1..].parse().unwrap())
+                    .collect();
+                recall(METRIC, &rows[..900 * 64], query, &slots, 10)
+            });
+            each.sum::<f64>() / queries.len() as f64
+        };
+        println!("recall before {}, after {}", mean(&before), mean(&spilled));
+        assert!((mean(&before) - mean(&spilled)).abs() <= 0.001);
+        collection.compact().unwrap();
+        collection.return_to_device().unwrap();
+        assert!(!collection.is_spilled());
+        assert_eq!(collection.stats().fallback, None);
+        assert!(ledger.account(Label::Rows).taken >= 900 * 256);
+        assert_eq!(collection.get_vector("v17").unwrap(), all[17]);
+        assert!((mean(&before) - mean(&found())).abs() <= 0.001);
+        VramMonitor::new(limited.device())
+            .validate_all_vram()
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_mirror_answers_as_the_device_does() {
+    for context in contexts() {
+        let own = context.with_limit(Some(64 << 20));
+        let collection = collection(&own, 16, FallbackPolicy::Mirror);
+        let rows: Vec<f32> = random_rows(3, 600, 16)
+            .iter()
+            .map(|x| (x * 8.0).round())
+            .collect();
+        collection.add_vectors_batch(vectors(&rows, 16)).unwrap();
+        collection.optimize().unwrap();
+        collection
+            .upsert_vector(vectorizer::models::Vector {
+                id: "v3".to_owned(),
+                data: vec![2.0; 16],
+                payload: None,
+            })
+            .unwrap();
+        collection.delete("v5").unwrap();
+        let options = SearchOptions {
+            path: SearchPath::Graph,
+            ..SearchOptions::default()
+        };
+        let queries: Vec<&[f32]> = rows.chunks(16).take(30).collect();
+        let batch = collection.search_batch_with(&queries, 5, &options).unwrap();
+        for (query, expected) in queries.iter().zip(batch) {
+            assert_eq!(
+                collection.search_with(query, 5, &options).unwrap(),
+                expected,
+                "{context}"
+            );
+        }
+    }
+}
+
+#[test]
+fn compacting_gives_back_what_growing_took() {
+    for context in contexts() {
+        let own = context.with_limit(None);
+        let ledger = own.device().ledger().clone();
+        let collection = collection(&own, 32, FallbackPolicy::Report);
+        collection.reserve(5_000).unwrap();
+        let rows = random_rows(3, 700, 32);
+        collection.add_vectors_batch(vectors(&rows, 32)).unwrap();
+        collection.optimize().unwrap();
+        let found = collection.search(&rows[..32], 20).unwrap();
+        let taken = ledger.total().taken;
+        let freed = collection.compact().unwrap();
+        assert!(taken - ledger.total().taken <= freed);
+        let rows_taken = ledger.account(Label::Rows);
+        assert!(
+            rows_taken.used as f64 >= 0.95 * rows_taken.taken as f64,
+            "{context}: {rows_taken:?}"
+        );
+        if !context.device().is_cpu() {
+            assert!(freed >= 4_300 * 128, "{freed}");
+        }
+        assert_eq!(collection.search(&rows[..32], 20).unwrap(), found);
+        collection.check().unwrap();
+        // It grows on from there.
+        let more: Vec<_> = vectors(&random_rows(4, 800, 32), 32).split_off(700);
+        collection.add_vectors_batch(more).unwrap();
+        collection.optimize().unwrap();
+        collection.check().unwrap();
+    }
+}
+
+#[test]
+fn after_the_warm_up_a_search_allocates_nothing() {
+    for context in contexts() {
+        // With a limit comes a pool of its own, on which nobody else works.
+        let own = context.with_limit(Some(256 << 20));
+        let mut graph = HnswGraph::new(&own, 48, METRIC, CollectionOptions::default()).unwrap();
+        graph.append(&random_rows(1, 800, 48)).unwrap();
+        graph.build(|_| ControlFlow::Continue(())).unwrap();
+        let queries = random_rows(2, 40, 48);
+        let searches = || {
+            for (path, count, k) in [
+                (SearchPath::Graph, 1, 10),
+                (SearchPath::Exact, 1, 10),
+                (SearchPath::Graph, 40, 10),
+                (SearchPath::Exact, 40, 25),
+                (SearchPath::Graph, 7, 100),
+            ] {
+                let options = SearchOptions {
+                    path,
+                    ..SearchOptions::default()
+                };
+                graph.search(&queries[..count * 48], k, &options).unwrap();
+            }
+        };
+        for _ in 0..3 {
+            searches();
+        }
+        let device = own.device();
+        let pool = MetalBufferPool::new(device.clone());
+        let (warm, watch) = (pool.get_memory_stats(), device.ledger().watch());
+        let taken = device.ledger().total().taken;
+        for _ in 0..10 {
+            searches();
+        }
+        let after = pool.get_memory_stats();
+        assert_eq!(
+            (after.misses, watch.peak()),
+            (warm.misses, taken),
+            "{context}"
+        );
+        if !device.is_cpu() {
+            assert!(after.hits >= warm.hits + 150, "{after:?}");
+        }
+    }
+}
+
+/// Seconds of the test below; its long form is 60.
+fn seconds() -> u64 {
+    let text = std::env::var("VECTORIZER_STRESS_SECONDS");
+    text.ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+}
+
+#[test]
+fn sixteen_threads_search_add_and_watch_and_the_figures_add_up() {
+    let _alone = alone();
+    const DIMENSION: usize = 24;
+    for context in contexts() {
+        let own = context.with_limit(Some(1 << 30));
+        let collection = collection(&own, DIMENSION, FallbackPolicy::Forbid);
+        collection
+            .add_vectors_batch(vectors(&random_rows(1, 500, DIMENSION), DIMENSION))
+            .unwrap();
+        collection.optimize().unwrap();
+        let monitor = VramMonitor::new(own.device());
+        let stop = AtomicBool::new(false);
+        let (added, searched, watched) = (
+            AtomicUsize::new(500),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        );
+        std::thread::scope(|scope| {
+            for thread in 0..16u64 {
+                let (collection, monitor, stop) = (&collection, &monitor, &stop);
+                let (added, searched, watched) = (&added, &searched, &watched);
+                scope.spawn(move || {
+                    let mut round = 0u64;
+                    while !stop.load(Ordering::Relaxed) {
+                        round += 1;
+                        match thread % 4 {
+                            0 => {
+                                let data = random_rows(1000 * thread + round, 1, DIMENSION);
+                                let vector = vectorizer::models::Vector {
+                                    id: format!("{thread}-{round}"),
+                                    data: data.clone(),
+                                    payload: None,
+                                };
+                                collection.add_vector(vector).unwrap();
+                                added.fetch_add(1, Ordering::Relaxed);
+                                let found = collection.search(&data, 1).unwrap();
+                                assert_eq!(found[0].distance, 0.0, "what was added is found");
+                            }
+                            1 | 2 => {
+                                let query = random_rows(7 * thread + round, 3, DIMENSION);
+                                let queries: Vec<&[f32]> = query.chunks(DIMENSION).collect();
+                                let found = collection.search_batch(&queries, 10).unwrap();
+                                assert!(found.iter().all(|hits| hits.len() == 10));
+                                searched.fetch_add(3, Ordering::Relaxed);
+                            }
+                            _ => {
+                                let (_, stats) = monitor.monitor_operation(|| collection.stats());
+                                assert!(stats.peak >= stats.before.max(stats.after));
+                                monitor.validate_all_vram().unwrap();
+                                assert!(!monitor.generate_vram_report().to_prometheus().is_empty());
+                                watched.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(seconds()) {
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let counts = [&added, &searched, &watched].map(|count| count.load(Ordering::Relaxed));
+        println!(
+            "{context}: {} added, {} searched, {} looks",
+            counts[0], counts[1], counts[2]
+        );
+        assert!(counts.iter().all(|count| *count > 0));
+        assert_eq!(collection.vector_count(), counts[0]);
+        let device = own.device();
+        let pool = MetalBufferPool::new(device.clone()).get_memory_stats();
+        assert_eq!(pool.bytes_in_use, 0, "{pool:?}");
+        let (total, by_label) = device.ledger().statement();
+        let sum = |figure: fn(&vectorizer::gpu::memory::Account) -> u64| {
+            by_label
+                .iter()
+                .map(|(_, account)| figure(account))
+                .sum::<u64>()
+        };
+        assert_eq!(
+            (sum(|a| a.taken), sum(|a| a.used), sum(|a| a.count)),
+            (total.taken, total.used, total.count)
+        );
+        assert_eq!(device.ledger().account(Label::Pool).taken, pool.bytes_kept);
+        let stats = collection.stats();
+        assert_eq!(
+            stats.row_bytes + stats.graph_bytes,
+            total.taken - pool.bytes_kept - device.ledger().account(Label::Kernels).taken
+        );
+        drop(collection);
+        MetalBufferPool::new(device.clone()).compact();
+        assert_eq!(device.ledger().total().taken, 0);
+    }
+}
