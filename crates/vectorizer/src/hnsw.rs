@@ -285,13 +285,16 @@ impl HnswGraph {
             return Ok(None);
         }
         let first = slot(linked);
-        let selection = plan::selection(&self.config);
-        let next = plan::next_batch(linked, waiting);
+        let step = plan::next(linked, waiting, self.dimension(), &self.config);
         // Whoever builds is told at the beginning that there is no room for the largest batch, and not at the end.
-        let largest = next.max(plan::next_batch(self.len(), waiting));
-        let room = self.storage.engine().room_for_links(largest, &selection);
+        let last = plan::next(self.len(), waiting, self.dimension(), &self.config);
+        let largest = step.slots.max(last.slots);
+        let room = self
+            .storage
+            .engine()
+            .room_for_links(largest, &step.selection);
         self.storage.device().admit(room)?;
-        let slots = first..first + slot(next);
+        let slots = first..first + slot(step.slots);
         let levels: Vec<u8> = slots
             .map(|slot| levels::level(self.seed, slot, &self.config))
             .collect();
@@ -299,7 +302,7 @@ impl HnswGraph {
             first,
             levels: &levels,
             entry: self.entry,
-            selection,
+            selection: step.selection,
         };
         let links = self.storage.engine().stage_links(&batch)?;
         Ok(Some(StagedBatch { links, levels }))

@@ -34,6 +34,22 @@ fn built(context: &Context, dimension: usize, metric: DistanceMetric, rows: &[f3
     graph
 }
 
+/// The same rows, of which the first are linked by themselves: the rest is walked for, batch by batch, as in a large collection.
+fn grown(
+    context: &Context,
+    dimension: usize,
+    metric: DistanceMetric,
+    rows: &[f32],
+    first: usize,
+) -> HnswGraph {
+    let (seed, rest) = rows.split_at((first * dimension).min(rows.len()));
+    let mut graph = built(context, dimension, metric, seed);
+    graph.append(rest).unwrap();
+    graph.build(|_| ControlFlow::Continue(())).unwrap();
+    graph.check().unwrap();
+    graph
+}
+
 /// Mean recall@10 of the graph over the queries.
 fn graph_recall(graph: &HnswGraph, rows: &[f32], queries: &[f32]) -> f64 {
     let dimension = graph.dimension();
@@ -80,7 +96,7 @@ fn every_engine_builds_the_same_graph_and_finds_the_same() {
             let queries = make(seed + 1, 100, dimension);
             let graphs: Vec<_> = contexts()
                 .iter()
-                .map(|context| built(context, dimension, metric, &rows))
+                .map(|context| grown(context, dimension, metric, &rows, count - count / 10))
                 .collect();
             let told = format!("{metric} {count} x {dimension}, seed {seed}");
             let levels = graphs[0].stats().top_level;
@@ -104,7 +120,7 @@ fn every_engine_builds_the_same_graph_and_finds_the_same() {
 fn the_same_input_gives_the_same_graph_again() {
     for context in contexts() {
         let rows = random_rows(9, 3000, 24);
-        let graphs = [0, 1].map(|_| built(&context, 24, DistanceMetric::Euclidean, &rows));
+        let graphs = [0, 1].map(|_| grown(&context, 24, DistanceMetric::Euclidean, &rows, 2700));
         assert_eq!(graphs[0].stats().top_level, graphs[1].stats().top_level);
         for level in 0..=graphs[0].stats().top_level {
             assert_eq!(
@@ -138,25 +154,42 @@ fn an_answer_does_not_depend_on_the_batch() {
     }
 }
 
+/// Numbers of a bell curve's shape: the sum of twelve spread evenly.
+fn bell_rows(seed: u64, count: usize, dimension: usize) -> Vec<f32> {
+    let twelve = random_rows(seed, 12 * count, dimension);
+    let twelve = twelve.chunks_exact(12);
+    twelve.map(|twelve| twelve.iter().sum()).collect()
+}
+
 #[test]
 fn recall_at_the_defaults() {
-    // Numbers spread evenly are hard in many dimensions: on such data hnswlib 0.8, with the same parameters, reaches 0.999 and
-    // 0.980 of 1,000, and 0.969 of 10,000 in 32 dimensions.
-    for (count, dimension, floor) in [
-        (1000, 32, 0.995),
-        (1000, 128, 0.985),
-        (10_000, 16, 0.985),
-        (10_000, 32, 0.97),
+    // Numbers spread evenly are hard in many dimensions. hnswlib 0.8, with the same parameters on such data, reaches 0.999, 0.994 and 0.982
+    // of 1,000 in 32, 64 and 128 dimensions, and 0.961 of 10,000 in 32. Of 10,000 in 128 it reaches 0.725; 0.80 is the most
+    // that any walk with this beam found over 32 links, even one that begins at the nearest (docs/bench/even-2026-11-23.md).
+    type Make = fn(u64, usize, usize) -> Vec<f32>;
+    let (even, bell): (Make, Make) = (random_rows, bell_rows);
+    for (make, count, dimension, sets, floor) in [
+        (even, 1000, 32, 1, 0.995),
+        (even, 1000, 64, 1, 0.995),
+        (even, 1000, 128, 4, 0.994),
+        (bell, 1000, 32, 1, 0.995),
+        (bell, 1000, 64, 1, 0.995),
+        (bell, 1000, 128, 4, 0.994),
+        (even, 10_000, 32, 1, 0.985),
+        (bell, 10_000, 32, 1, 0.985),
     ] {
-        let (seed, metric) = (77, DistanceMetric::Euclidean);
-        let rows = random_rows(seed, count, dimension);
-        let queries = random_rows(seed + 1, 200, dimension);
         for context in contexts() {
-            let graph = built(&context, dimension, metric, &rows);
-            let recall = graph_recall(&graph, &rows, &queries);
+            let metric = DistanceMetric::Euclidean;
+            // The mean over a few sets: of those of 1,000 x 128 some reach 0.994, some 0.9966, and 0.995 in the mean.
+            let each = (0..sets).map(|set| {
+                let rows = make(77 + 2 * set, count, dimension);
+                let queries = make(78 + 2 * set, 500, dimension);
+                graph_recall(&built(&context, dimension, metric, &rows), &rows, &queries)
+            });
+            let recall = each.sum::<f64>() / sets as f64;
             assert!(
                 recall >= floor,
-                "{context} {count} x {dimension} seed {seed}: recall {recall} under {floor}"
+                "{context} {count} x {dimension}: recall {recall} under {floor}"
             );
         }
     }
@@ -164,10 +197,16 @@ fn recall_at_the_defaults() {
 
 #[test]
 fn appending_is_as_good_as_building() {
-    let (count, dimension, seed) = (6000, 24, 5);
-    let rows = random_rows(seed, count, dimension);
+    let (dimension, seed) = (24, 5);
     let queries = random_rows(seed + 1, 200, dimension);
     for context in contexts() {
+        // Walks are slow on a software adapter.
+        let count = if context.device().is_cpu() {
+            6000
+        } else {
+            1500
+        };
+        let rows = random_rows(seed, count, dimension);
         let bulk = graph_recall(
             &built(&context, dimension, DistanceMetric::Euclidean, &rows),
             &rows,
@@ -176,7 +215,7 @@ fn appending_is_as_good_as_building() {
         let options = CollectionOptions::default();
         let mut grown =
             HnswGraph::new(&context, dimension, DistanceMetric::Euclidean, options).unwrap();
-        for part in rows.chunks(600 * dimension) {
+        for part in rows.chunks(count / 10 * dimension) {
             grown.append(part).unwrap();
             grown.build(|_| ControlFlow::Continue(())).unwrap();
         }
@@ -189,17 +228,21 @@ fn appending_is_as_good_as_building() {
     }
 }
 
-/// Data that has broken graphs before, each with its name.
-fn hard_data() -> Vec<(&'static str, usize, DistanceMetric, Vec<f32>)> {
+/// Data that has broken graphs before, each with its name; `copied` is how many there are of one vector among
+/// others, `least` about how many vectors each of the others has.
+fn hard_data(copied: usize, least: usize) -> Vec<(&'static str, usize, DistanceMetric, Vec<f32>)> {
     let mut random = fastrand::Rng::with_seed(11);
     let dimension = 8;
-    let mut copies = random_rows(12, 1000, dimension);
-    copies.extend([0.25; 8].repeat(3000));
-    copies.extend(random_rows(13, 1000, dimension));
-    let lines: Vec<f32> = (1..=2500u16).flat_map(|i| [f32::from(i); 8]).collect();
+    let mut copies = random_rows(12, least / 2, dimension);
+    copies.extend([0.25; 8].repeat(copied));
+    copies.extend(random_rows(13, least / 2, dimension));
+    let lines: Vec<f32> = (1..=2500u16)
+        .take(least)
+        .flat_map(|i| [f32::from(i); 8])
+        .collect();
     let mut clusters = Vec::new();
     for cluster in 0..40u8 {
-        for _ in 0..64 {
+        for _ in 0..least / 40 {
             clusters.extend((0..dimension).map(|axis| {
                 let centre = if axis == usize::from(cluster) % dimension {
                     100.0 * f32::from(cluster + 1)
@@ -227,13 +270,13 @@ fn hard_data() -> Vec<(&'static str, usize, DistanceMetric, Vec<f32>)> {
             "nothing but copies",
             dimension,
             DistanceMetric::Euclidean,
-            vec![1.0; 3000 * 8],
+            vec![1.0; least * 8],
         ),
         (
             "zero vectors",
             dimension,
             DistanceMetric::Cosine,
-            vec![0.0; 2500 * 8],
+            vec![0.0; least * 8],
         ),
         ("one line", dimension, DistanceMetric::Cosine, lines.clone()),
         ("one line", dimension, DistanceMetric::Euclidean, lines),
@@ -255,8 +298,16 @@ fn hard_data() -> Vec<(&'static str, usize, DistanceMetric, Vec<f32>)> {
 #[test]
 fn hard_data_stays_connected_and_is_found() {
     for context in contexts() {
-        for (name, dimension, metric, rows) in hard_data() {
-            let graph = built(&context, dimension, metric, &rows);
+        let on_cpu = context.device().is_cpu();
+        // Walks, and so attaching lost copies, are slow on a software adapter.
+        let (copied, least) = if on_cpu { (10_000, 2500) } else { (600, 600) };
+        for (name, dimension, metric, rows) in hard_data(copied, least) {
+            let count = rows.len() / dimension;
+            let first = if on_cpu {
+                count / 2
+            } else {
+                count - count / 20
+            };
             // Every 37th vector looks for itself.
             let queries: Vec<f32> = rows
                 .chunks_exact(dimension)
@@ -264,8 +315,13 @@ fn hard_data_stays_connected_and_is_found() {
                 .flatten()
                 .copied()
                 .collect();
-            let recall = graph_recall(&graph, &rows, &queries);
-            assert!(recall >= 0.99, "{context} {name} {metric}: recall {recall}");
+            for graph in [
+                built(&context, dimension, metric, &rows),
+                grown(&context, dimension, metric, &rows, first),
+            ] {
+                let recall = graph_recall(&graph, &rows, &queries);
+                assert!(recall >= 0.99, "{context} {name} {metric}: recall {recall}");
+            }
         }
     }
 }
@@ -316,7 +372,7 @@ fn the_tail_is_found_before_it_is_linked() {
 #[test]
 fn a_build_can_be_stopped_and_goes_on() {
     for context in contexts() {
-        let rows = random_rows(2, 4000, 8);
+        let rows = random_rows(2, 1200, 8);
         let mut graph = HnswGraph::new(
             &context,
             8,
@@ -324,7 +380,9 @@ fn a_build_can_be_stopped_and_goes_on() {
             CollectionOptions::default(),
         )
         .unwrap();
-        graph.append(&rows).unwrap();
+        graph.append(&rows[..1000 * 8]).unwrap();
+        graph.build(|_| ControlFlow::Continue(())).unwrap();
+        graph.append(&rows[1000 * 8..]).unwrap();
         let mut seen = Vec::new();
         let stopped = graph.build(|progress| {
             seen.push(progress.linked);
@@ -335,10 +393,10 @@ fn a_build_can_be_stopped_and_goes_on() {
             }
         });
         assert_eq!(stopped.unwrap_err(), VectorizerError::Cancelled);
-        assert!(graph.linked() < 4000 && graph.linked() == seen[1]);
+        assert!(graph.linked() < 1200 && graph.linked() == seen[1]);
         graph.check().unwrap();
         graph.build(|_| ControlFlow::Continue(())).unwrap();
-        assert_eq!(graph.linked(), 4000);
+        assert_eq!(graph.linked(), 1200);
         graph.check().unwrap();
     }
 }
@@ -362,7 +420,8 @@ fn other_parameters_keep_the_rules() {
             };
             let mut graph =
                 HnswGraph::new(&context, 6, DistanceMetric::Euclidean, options).unwrap();
-            let rows = random_rows(4, 3000, 6);
+            let count = if context.device().is_cpu() { 3000 } else { 600 };
+            let rows = random_rows(4, count, 6);
             graph.append(&rows).unwrap();
             graph.build(|_| ControlFlow::Continue(())).unwrap();
             graph.check().unwrap();
@@ -378,7 +437,7 @@ fn other_parameters_keep_the_rules() {
 #[test]
 fn the_work_of_the_cpu_engine_is_on_record() {
     let rows = random_rows(9, 6000, 24);
-    let graph = built(&Context::cpu(), 24, DistanceMetric::Euclidean, &rows);
+    let graph = grown(&Context::cpu(), 24, DistanceMetric::Euclidean, &rows, 2000);
     let built = graph.stats().counters;
     let queries = random_rows(10, 200, 24);
     graph.search(&queries, 10, &GRAPH).unwrap();

@@ -12,8 +12,8 @@ fn drops(apart: u32, candidate: u32, chosen: u32) -> bool {
     return apart < candidate || (apart == candidate && candidate == chosen);
 }
 
-// Chooses at most `own` of the first `held` entries of the queue, then fills up to `fill` with the dropped, nearest first. Returns how many
-// places of `chosen_at` are set. Candidates are looked at in windows: those of a window are first compared with everything chosen
+// Chooses at most `own` of the first `held` entries of the queue, then fills up to `fill` with the dropped, nearest first, of those
+// equally near only the first. Returns how many places of `chosen_at` are set. Candidates are looked at in windows: those of a window are first compared with everything chosen
 // before it; then each that is chosen drops others behind it in the window. A candidate is thus compared with the same ones as if
 // candidates were taken one by one. A barrier must lie between the writes of the queue and this call; one lies before its return.
 fn choose(thread: u32, held: u32, own: u32, fill: u32) -> u32 {
@@ -97,7 +97,8 @@ fn choose(thread: u32, held: u32, own: u32, fill: u32) -> u32 {
     }
     if chosen < fill {
         for (var at = 0u; at < considered && chosen < fill; at++) {
-            if (queue_slot[at] & FLAG) != 0u {
+            let tied = at > 0u && queue_key[at] == queue_key[max(at, 1u) - 1u];
+            if (queue_slot[at] & FLAG) != 0u && !tied {
                 if thread == 0u {
                     chosen_at[chosen] = at;
                 }

@@ -59,7 +59,7 @@ fn place_edges(@builtin(global_invocation_id) global: vec3<u32>) {
     let total = params.members * params.degree;
     for (var edge = global.x; edge < total; edge += params.stride) {
         let slot = member_rows[edge];
-        if slot != NO_SLOT {
+        if slot != NO_SLOT && edges[edge].y != NO_SLOT {
             let at = atomicLoad(&targets[slot]) + edges[edge].y;
             sources[at] = vec2<u32>(edges[edge].x, members[edge / params.degree]);
         }

@@ -1,5 +1,8 @@
 // Chooses the links of new slots among their candidates and lists each link as an edge for its target: one workgroup a member.
 
+// Of at least so many candidates it can be said that they are a crowd of copies.
+const CROWD: u32 = 16u;
+
 struct Params {
     members: u32,
     // The first member of this dispatch.
@@ -23,7 +26,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> members: array<u32>;
 @group(0) @binding(2) var<storage, read> lists: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> member_rows: array<u32>;
-// Beside each link: the key of its score, and its number among the edges of its target.
+// Beside each link: the key of its score, and its number among the edges of its target; none if it is no edge.
 @group(0) @binding(4) var<storage, read_write> edges: array<vec2<u32>>;
 // Of each slot: how many edges it is the target of.
 @group(0) @binding(5) var<storage, read_write> targets: array<atomic<u32>>;
@@ -79,17 +82,22 @@ fn choose_links(place: Place) {
         workgroupBarrier();
         held = merge_new(thread, held, atomicLoad(&new_count), params.keep, false);
     }
+    // One of more copies of a vector than are looked at: see the CPU engine's `crowded`.
+    let crowded = params.keep >= CROWD && held == params.keep && queue_key[0] == queue_key[max(held, 1u) - 1u];
     let chosen = choose(thread, held, params.own, params.fill);
     for (var at = thread; at < params.degree; at += THREADS) {
         let edge = member * params.degree + at;
         var target_slot = NO_SLOT;
         if at < chosen {
             target_slot = queue_slot[chosen_at[at]] & ~FLAG;
-            let number = atomicAdd(&targets[target_slot], 1u);
-            edges[edge] = vec2<u32>(queue_key[chosen_at[at]], number);
-            if number == 0u {
-                segments[atomicAdd(&targets[params.target_count_at], 1u)].x = target_slot;
+            var number = NO_SLOT;
+            if !crowded {
+                number = atomicAdd(&targets[target_slot], 1u);
+                if number == 0u {
+                    segments[atomicAdd(&targets[params.target_count_at], 1u)].x = target_slot;
+                }
             }
+            edges[edge] = vec2<u32>(queue_key[chosen_at[at]], number);
         }
         member_rows[edge] = target_slot;
     }

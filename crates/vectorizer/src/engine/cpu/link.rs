@@ -11,6 +11,8 @@ use crate::error::Result;
 
 /// Sources that a target considers at most, the nearest first.
 const MOST_SOURCES: usize = 128;
+/// Of at least so many candidates it can be said that they are a crowd of copies.
+const CROWD: usize = 16;
 /// New slots, or targets, that a thread takes at a time.
 const TURN: usize = 32;
 
@@ -30,6 +32,10 @@ struct Member {
     near: Vec<Key>,
     /// Its links.
     links: Vec<Key>,
+    /// Whether all its candidates are equally far: it is one of more copies of a vector than are looked at. Its links are not
+    /// answered, for they would crowd out those that come to the first copy from elsewhere and lead back there; what is lost by it
+    /// is attached at the end.
+    crowded: bool,
 }
 
 /// What threads need for linking, and use again.
@@ -92,7 +98,7 @@ impl Stage<'_> {
     fn changes(self, engine: &CpuEngine) -> Result<Changes> {
         let members = self.members(engine)?;
         let mut edges: Vec<Edge> = Vec::new();
-        for member in &members {
+        for member in members.iter().filter(|member| !member.crowded) {
             edges.extend(member.links.iter().map(|link| Edge {
                 target: link.slot(),
                 source: link.with_slot(member.slot),
@@ -153,6 +159,7 @@ impl Stage<'_> {
                 descent: Descent::NONE,
                 near: Vec::new(),
                 links: Vec::new(),
+                crowded: false,
             })
             .collect();
 
@@ -293,6 +300,9 @@ impl Task for Choose<'_> {
                 candidates.sort_unstable();
                 candidates.truncate(ef);
             }
+            member.crowded = ef >= CROWD
+                && candidates.len() == ef
+                && candidates[0].score_bits() == candidates[ef - 1].score_bits();
             let links = selector.select(score, ground.rows, candidates, quota);
             member.links.extend_from_slice(links);
         }

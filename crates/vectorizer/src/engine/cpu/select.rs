@@ -49,7 +49,8 @@ pub(crate) struct Selector {
 impl Selector {
     /// Chooses among `candidates`, which are in order and unmarked: a candidate is dropped if a chosen one is nearer to it than the slot
     /// whose links these are, or if the three are equally far (duplicates of one another). The chosen come first, then the
-    /// filled in, each in order.
+    /// filled in, each in order; of candidates that are equally far only the first may be filled in, for copies of one vector
+    /// lead nowhere else.
     #[inline(always)]
     pub(crate) fn select<S: Score>(
         &mut self,
@@ -61,13 +62,17 @@ impl Selector {
         self.chosen.clear();
         self.dropped.clear();
         self.asked.clear();
+        let mut before = None;
         for &candidate in candidates {
             if self.chosen.len() >= quota.own {
                 break;
             }
+            let tied = before.replace(candidate.score_bits()) == Some(candidate.score_bits());
             if let Some(by) = self.dropper(score, rows, candidate) {
                 self.asked[..=by].rotate_right(1);
-                self.dropped.push(candidate);
+                if !tied {
+                    self.dropped.push(candidate);
+                }
             } else {
                 self.asked.push(candidate);
                 self.chosen.push(candidate);

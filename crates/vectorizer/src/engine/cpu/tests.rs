@@ -129,17 +129,18 @@ impl Naive {
 
     fn select(&self, of: u32, candidates: &[Neighbor], own: usize, fill: usize) -> Vec<u32> {
         let (mut chosen, mut dropped) = (Vec::new(), Vec::new());
-        for candidate in candidates {
+        for (at, candidate) in candidates.iter().enumerate() {
             if chosen.len() == own {
                 break;
             }
+            let tied = at > 0 && candidates[at - 1].score == candidate.score;
             let far = candidate.score;
             let drops = |x: &u32| {
                 let between = self.between(candidate.slot, *x);
                 between < far || (between == far && self.between(of, *x) == far)
             };
             if chosen.iter().any(drops) {
-                dropped.push(candidate.slot);
+                dropped.extend((!tied).then_some(candidate.slot));
             } else {
                 chosen.push(candidate.slot);
             }
@@ -183,7 +184,10 @@ impl Naive {
                 candidates.sort();
                 candidates.truncate(ef);
                 let row = self.select(member, &candidates, width(s.own), width(s.fill));
-                for &target in &row {
+                let crowded = ef >= 16
+                    && candidates.len() == ef
+                    && candidates[0].score == candidates[ef - 1].score;
+                for &target in row.iter().filter(|_| !crowded) {
                     let score = self.between(member, target);
                     let edge = Neighbor {
                         score,

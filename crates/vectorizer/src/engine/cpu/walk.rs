@@ -38,6 +38,12 @@ impl Key {
         f32::from_bits(bits ^ flip)
     }
 
+    /// The score's bits, of the same order.
+    #[inline(always)]
+    pub(crate) fn score_bits(self) -> u64 {
+        self.0 >> 32
+    }
+
     /// The same score for another slot.
     #[inline(always)]
     pub(crate) fn with_slot(self, slot: u32) -> Self {
