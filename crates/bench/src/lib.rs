@@ -3,6 +3,9 @@
 //! [`Matrix`] opens `.npy`, `.fvecs` and `.bvecs` files and gives their rows as `f32` a block at a time; [`truth::read`]
 //! reads the true neighbours; [`recall::recall`] says how many of them were found, and counts ties; [`Mixture`] makes
 //! data where there is none.
+//!
+//! A bench ([`sweep`] for our engines, [`outside`] for others) writes [`lines`]; [`summary`] brings those of several
+//! rounds together, [`page`] and [`picture`] show them, [`compare`] tells two benches apart. [`gate`] holds recall and work to a record.
 #![cfg_attr(
     test,
     allow(
@@ -12,16 +15,25 @@
     )
 )]
 
+pub mod compare;
 pub mod dataset;
 pub mod error;
+pub mod gate;
 pub mod id_file;
 pub mod ids;
+pub mod lines;
+pub mod machine;
 mod mapping;
 pub mod matrix;
-pub mod measure;
 pub mod npy;
+pub mod outside;
+pub mod page;
 pub mod percentile;
+pub mod picture;
 pub mod recall;
+mod sampler;
+pub mod summary;
+pub mod sweep;
 pub mod synthetic;
 pub mod truth;
 mod vecs;

@@ -1,5 +1,6 @@
 //! Rows of numbers, in a file or in memory, given as `f32` a block at a time.
 
+use std::io::{BufWriter, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -225,6 +226,26 @@ impl Matrix {
             }
         }
         Ok(())
+    }
+
+    /// Writes all rows to a float32 `.npy` file.
+    ///
+    /// # Errors
+    /// As [`Matrix::read`], or the file cannot be written.
+    pub fn write_npy(&self, path: &Path) -> Result<()> {
+        let failed = |error| DataError::io(path, "write it", &error);
+        let file = std::fs::File::create(path).map_err(failed)?;
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        out.write_all(&npy::preamble("<f4", self.rows, self.dimension))
+            .map_err(failed)?;
+        let mut block = Vec::new();
+        for rows in self.blocks(1 << 24) {
+            self.read(rows, &mut block)?;
+            for number in &block {
+                out.write_all(&number.to_le_bytes()).map_err(failed)?;
+            }
+        }
+        out.flush().map_err(failed)
     }
 
     /// Lets the system take back the memory of all pages of the file that were read.

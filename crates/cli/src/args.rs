@@ -8,6 +8,7 @@ use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF};
 use vectorizer::models::DistanceMetric;
 
 use crate::add::AddArguments;
+use crate::bench::BenchArguments;
 use crate::check::CheckArguments;
 use crate::compact::CompactArguments;
 use crate::create::CreateArguments;
@@ -93,6 +94,8 @@ pub(crate) enum Command {
     Stats(StatsArguments),
     /// Check every checksum and every rule of a collection's files.
     Check(CheckArguments),
+    /// Measure recall, speed, latency, building and memory on a set of vectors, and draw them.
+    Bench(BenchArguments),
 }
 
 #[derive(Debug, Clone, Args)]

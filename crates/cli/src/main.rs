@@ -3,6 +3,7 @@
 
 mod add;
 mod args;
+mod bench;
 mod check;
 mod compact;
 mod create;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Compact(arguments) => compact::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! Progress bars on standard error: for people at a terminal, and gone when the work is done.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +12,11 @@ pub(crate) struct Stage(ProgressBar);
 impl Stage {
     /// Begins work of `total` steps, where that is known; `what` says what is done, "building the graph" say. A `quiet` one
     /// draws nothing, and nothing is drawn where standard error is not a terminal.
-    pub(crate) fn begin(quiet: bool, what: &'static str, total: impl Into<Option<usize>>) -> Self {
+    pub(crate) fn begin(
+        quiet: bool,
+        what: impl Into<Cow<'static, str>>,
+        total: impl Into<Option<usize>>,
+    ) -> Self {
         let target = if quiet {
             ProgressDrawTarget::hidden()
         } else {
