@@ -54,7 +54,6 @@ impl Detour {
             .div_ceil(linked)
             .max(NARROWEST)
             .min(ef.max(1));
-        let seeds = allowed.iter_in(0..slot(linked));
         let [of, all, whole] = [count, linked, WHOLE].map(|number| number as u128);
         let least = of * (all + of) * whole / (AGAINST * all * all);
         let least = u32::try_from(least).unwrap_or(u32::MAX);
@@ -62,7 +61,7 @@ impl Detour {
             approach,
             hops,
             least,
-            seeds: seeds.step_by(count.div_ceil(SEEDS)).collect(),
+            seeds: allowed.every(count.div_ceil(SEEDS), 0..slot(linked)),
         })
     }
 

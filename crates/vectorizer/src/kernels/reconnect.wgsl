@@ -29,7 +29,7 @@ var<workgroup> met: array<u32, DEGREE>;
 var<workgroup> met_count: atomic<u32>;
 
 fn is_alive(slot: u32) -> bool {
-    return (alive[slot >> 5u] >> (slot & 31u) & 1u) != 0u;
+    return ((alive[slot >> 5u] >> (slot & 31u)) & 1u) != 0u;
 }
 
 @compute @workgroup_size(THREADS)

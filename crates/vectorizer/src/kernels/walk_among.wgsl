@@ -22,7 +22,7 @@ var<workgroup> around: atomic<u32>;
 var<workgroup> welcome: atomic<u32>;
 
 fn is_allowed(slot: u32) -> bool {
-    return (allowed[slot >> 5u] >> (slot & 31u) & 1u) != 0u;
+    return ((allowed[slot >> 5u] >> (slot & 31u)) & 1u) != 0u;
 }
 
 // Notes a slot that may be found and had not been met.
@@ -115,7 +115,7 @@ fn walk_among(place: Place) {
     hops += approached;
     var held = 0u;
     // At most WIDEST * (DEGREE + 1) times 2 to the power of 16.
-    if atomicLoad(&welcome) << 16u >= atomicLoad(&around) * params.least {
+    if (atomicLoad(&welcome) << 16u) >= atomicLoad(&around) * params.least {
         forget_visited(thread);
         begin_queue(thread);
         if thread < approached {
