@@ -1,6 +1,7 @@
 //! A collection's life at random, against a plain list and brute force, on every engine, in memory and on disk.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "what helps a test fails as the test does"
 )]
 
