@@ -389,9 +389,9 @@ impl<'a> Report<'a> {
             return cards;
         };
         let mut card = |label: &str, value: String, note: &str| {
-            let _ = write!(
+            let _ = writeln!(
                 cards,
-                "<div class=\"card\"><p>{}</p><strong>{}</strong><span>{}</span></div>\n",
+                "<div class=\"card\"><p>{}</p><strong>{}</strong><span>{}</span></div>",
                 escape(label),
                 escape(&value),
                 escape(note)

@@ -83,7 +83,7 @@ pub enum Event<'a> {
     /// So many steps are done.
     At(usize),
     /// Something was measured.
-    Line(Line),
+    Line(Box<Line>),
 }
 
 /// The smallest effort, within the bounds, whose recall reaches `target`, by doubling and then bisection; `None` if none does.
@@ -186,6 +186,7 @@ fn build(
         },
         seed: plan.seed,
         threads,
+        ..CollectionOptions::default()
     };
     let rows = set.base.rows();
     let ledger = context.device().ledger().clone();
@@ -222,7 +223,7 @@ fn build(
         Err(error) => return Err(error.into()),
     };
     let account = ledger.total();
-    tell(Event::Line(Line::Build(Build {
+    tell(Event::Line(Box::new(Line::Build(Build {
         subject: subject.clone(),
         round,
         seconds: spent.as_secs_f64(),
@@ -232,13 +233,13 @@ fn build(
         device_bytes: Some(account.taken),
         device_peak_bytes: samples.iter().map(|sample| sample.2).max(),
         sound: Some(sound),
-    })));
-    tell(Event::Line(Line::Memory(Memory {
+    }))));
+    tell(Event::Line(Box::new(Line::Memory(Memory {
         subject: subject.clone(),
         round,
         built,
         samples,
-    })));
+    }))));
     Ok(graph)
 }
 
@@ -287,14 +288,14 @@ impl Run<'_> {
         };
         for &ef in efs {
             let point = self.point(Some(ef), None, self.set.queries.rows(), true)?;
-            tell(Event::Line(Line::Point(point)));
+            tell(Event::Line(Box::new(Line::Point(point))));
             step(tell);
         }
         let mut usual = efs.first().copied();
         for (at, &target) in targets.iter().enumerate() {
             if let Some(ef) = smallest_effort(target, |ef| self.recall(ef))? {
                 let point = self.point(Some(ef), Some(target), self.set.queries.rows(), true)?;
-                tell(Event::Line(Line::Point(point)));
+                tell(Event::Line(Box::new(Line::Point(point))));
                 if at == 0 {
                     usual = Some(ef);
                 }
@@ -303,12 +304,12 @@ impl Run<'_> {
         }
         for &batch in batches {
             let point = self.point(usual, None, batch, false)?;
-            tell(Event::Line(Line::Point(point)));
+            tell(Event::Line(Box::new(Line::Point(point))));
             step(tell);
         }
         if *exact && first {
             let point = self.point(None, None, self.set.queries.rows(), true)?;
-            tell(Event::Line(Line::Point(point)));
+            tell(Event::Line(Box::new(Line::Point(point))));
             step(tell);
         }
         Ok(())

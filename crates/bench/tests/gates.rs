@@ -1,11 +1,6 @@
 //! Recall and work, held to what is on record in `tests/gates.json`.
 //!
 //! `scripts/bless-gates` writes the record anew, for a change that is meant: the difference then stands in the commit.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "what helps a test fails as the test does"
-)]
 
 use std::path::Path;
 use std::str::FromStr as _;

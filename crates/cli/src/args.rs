@@ -13,6 +13,8 @@ use crate::check::CheckArguments;
 use crate::compact::CompactArguments;
 use crate::create::CreateArguments;
 use crate::delete::DeleteArguments;
+use crate::export::ExportArguments;
+use crate::import::ImportArguments;
 use crate::memory::CollectionArguments;
 use crate::stats::StatsArguments;
 
@@ -96,6 +98,10 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Measure recall, speed, latency, building and memory on a set of vectors, and draw them.
     Bench(BenchArguments),
+    /// Write a collection into a file that other programs read.
+    Export(ExportArguments),
+    /// Add the vectors of another program's file to a collection, which is made if there is none.
+    Import(ImportArguments),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -266,7 +266,7 @@ impl<'a> Bench<'a> {
                         stage.at(done);
                     }
                 }
-                Event::Line(line) => tell(line),
+                Event::Line(line) => tell(*line),
             },
         )?;
         Ok(())

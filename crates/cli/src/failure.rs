@@ -71,7 +71,8 @@ impl From<VectorizerError> for Failure {
             | E::GraphDamaged { .. }
             | E::StoreInUse { .. }
             | E::StoreDamaged { .. }
-            | E::StoreFailed { .. } => Self::Machine(error.to_string()),
+            | E::StoreFailed { .. }
+            | E::FileFailed { .. } => Self::Machine(error.to_string()),
             // What is left is about the data, the parameters, or a device that was asked for by name.
             _ => Self::Input(error.to_string()),
         }

@@ -1,5 +1,6 @@
 //! The `vectorizer` command: `info` shows the devices, `demo` searches this repository's own texts, `search` searches files
-//! of vectors and collections; `create`, `add`, `delete`, `compact`, `stats` and `check` are a collection's life.
+//! of vectors and collections; `create`, `add`, `delete`, `compact`, `stats` and `check` are a collection's life, `export` and
+//! `import` its ways to other programs.
 
 mod add;
 mod args;
@@ -10,8 +11,10 @@ mod create;
 mod delete;
 mod demo;
 mod device;
+mod export;
 mod failure;
 mod figures;
+mod import;
 mod index;
 mod info;
 mod memory;
@@ -39,6 +42,8 @@ fn main() -> ExitCode {
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -164,6 +164,8 @@ fn help_teaches() {
         &["compact", "--help"],
         &["stats", "--help"],
         &["check", "--help"],
+        &["export", "--help"],
+        &["import", "--help"],
     ] {
         let output = run(arguments);
         assert!(output.status.success() && stdout(&output).contains("Usage: vectorizer"));

@@ -15,6 +15,7 @@
 //! - `places`: the order of insertion, which stays while slots are numbered anew.
 //! - `durable`: made, opened and closed on disk.
 //! - `fallback`: what happens when the device is full or lost: refused, spilled to RAM, mirrored there; and the way back.
+//! - `frozen`: held still, for files.
 //! - `coalesce`: single queries of many threads, together to the device.
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ mod fallback;
 #[cfg(test)]
 mod fault_tests;
 mod filtered;
+mod frozen;
 mod ids;
 pub(crate) mod journal;
 mod payloads;
@@ -46,6 +48,7 @@ mod upkeep;
 mod write;
 
 pub use filtered::{Cursor, FilterStats, Item, Page, Vectors};
+pub(crate) use frozen::Frozen;
 pub use select::{Explanation, Means, Step};
 
 use coalesce::Coalescer;

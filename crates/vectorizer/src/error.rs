@@ -242,6 +242,22 @@ pub enum VectorizerError {
     /// Something that a collection in memory cannot do.
     #[error("this collection is in memory alone: make it with Collection::create to keep it")]
     NotDurable,
+    /// The system refused to read or write a file.
+    #[error("{path}: {reason}")]
+    FileFailed {
+        /// Which file.
+        path: String,
+        /// The system's own words.
+        reason: String,
+    },
+    /// A file that is not what it should be, or that cannot say what it is asked to.
+    #[error("{path}: {reason}")]
+    FileRefused {
+        /// Which file.
+        path: String,
+        /// What is wrong, and where.
+        reason: String,
+    },
     /// `check` found a graph that breaks its own rules.
     #[error("the graph is damaged: {reason}; call rebuild_hnsw_graph()")]
     GraphDamaged {

@@ -46,8 +46,22 @@ pub mod error;
 pub mod filter;
 pub mod gpu;
 pub mod hnsw;
+pub mod interop;
 #[cfg(feature = "gpu")]
 pub(crate) mod kernels;
 pub mod models;
 pub mod storage;
 pub mod store;
+
+/// The guides and the README: what they show is compiled and run with the documentation's tests.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/METAL_NATIVE_API_DOCUMENTATION.md")]
+    mod api {}
+    #[doc = include_str!("../../../docs/METAL_NATIVE_PERFORMANCE_GUIDE.md")]
+    mod performance {}
+    #[doc = include_str!("../../../docs/METAL_NATIVE_ERROR_HANDLING_GUIDE.md")]
+    mod errors {}
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
+}

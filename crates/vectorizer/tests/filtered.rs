@@ -109,6 +109,7 @@ proptest! {
                 }
             }
         }
+        collection.consolidate().unwrap();
         for json in filters {
             let filter = Filter::from_value(&json).unwrap();
             let expected: Vec<_> = model
@@ -262,6 +263,7 @@ fn a_scroll_goes_on_where_it_was_whatever_is_deleted_meanwhile() {
     // The vector at the cursor goes, others before and after it too, and slots are numbered anew.
     let gone: Vec<_> = (5..12).map(|number: u32| number.to_string()).collect();
     collection.delete_batch(&gone).unwrap();
+    collection.consolidate().unwrap();
     collection.upsert_vector(vector(0, None)).unwrap();
     let second = collection.scroll(None, first.next, 2).unwrap();
     assert_eq!(ids(&second.items), ["12", "13"]);

@@ -52,9 +52,14 @@ fn clusters(seed: u64, count: usize, dimension: usize, centres: usize) -> Vec<f3
     rows
 }
 
+/// Every slot of `count`.
+fn slots(count: usize) -> std::ops::Range<u32> {
+    0..u32::try_from(count).unwrap()
+}
+
 fn some(seed: u64, count: usize, share: f64) -> SlotSet {
     let mut random = fastrand::Rng::with_seed(seed);
-    (0..count as u32).filter(|_| random.f64() < share).collect()
+    slots(count).filter(|_| random.f64() < share).collect()
 }
 
 /// The `min(k, allowed)` nearest allowed rows in f64.
@@ -117,7 +122,7 @@ fn every_engine_finds_the_same_among_some_and_alone_as_in_company() {
             .map(|context| plain(context, dimension, &rows))
             .collect();
         let random = some(seed + 2, count, share);
-        let corner = (0..count as u32)
+        let corner = slots(count)
             .filter(|slot| rows[*slot as usize * dimension] > 4.0)
             .collect();
         for (allowed, told) in [(random, "random"), (corner, "a corner")] {
@@ -150,17 +155,16 @@ fn every_engine_finds_the_same_among_some_and_alone_as_in_company() {
                         );
                     }
                     for graph in &graphs {
-                        for at in [77] {
-                            let query = &queries[at * dimension..][..dimension];
-                            let alone = graph
-                                .search_among(query, k, &by(path), Some(&allowed))
-                                .unwrap();
-                            assert_eq!(
-                                alone.hits.of(0),
-                                all[0].hits.of(at),
-                                "{told}, query {at} alone, k {k}"
-                            );
-                        }
+                        let at = 77;
+                        let query = &queries[at * dimension..][..dimension];
+                        let alone = graph
+                            .search_among(query, k, &by(path), Some(&allowed))
+                            .unwrap();
+                        assert_eq!(
+                            alone.hits.of(0),
+                            all[0].hits.of(at),
+                            "{told}, query {at} alone, k {k}"
+                        );
                     }
                 }
             }
@@ -194,9 +198,7 @@ fn recall_holds_however_few_may_be_found_and_wherever_they_live() {
         }
         // Half of the space, asked about from both halves; and one ball, asked about from everywhere.
         let value = |slot: u32| rows[slot as usize * dimension];
-        let half: SlotSet = (0..count as u32)
-            .filter(|slot| value(*slot) > 0.0)
-            .collect();
+        let half: SlotSet = slots(count).filter(|slot| value(*slot) > 0.0).collect();
         let ball = nearest(&rows, &rows[..dimension], count / 10, &SlotSet::full(count));
         let ball: SlotSet = ball.into_iter().map(|(_, slot)| slot).collect();
         for (allowed, told) in [(&half, "half of the space"), (&ball, "a ball")] {

@@ -71,6 +71,13 @@ impl Collection {
     /// # Errors
     /// As [`Collection::add_vectors_batch`], and [`VectorizerError::ShapeMismatch`] or [`VectorizerError::CountMismatch`].
     pub fn add_rows(&self, ids: &[impl AsRef<str>], rows: &[f32]) -> Result<()> {
+        self.add_rows_unlinked(ids, rows)?;
+        self.tidy_or_warn();
+        Ok(())
+    }
+
+    /// The same, and no link is made: for rows whose links come from a file.
+    pub(crate) fn add_rows_unlinked(&self, ids: &[impl AsRef<str>], rows: &[f32]) -> Result<()> {
         if !rows.len().is_multiple_of(self.dimension) {
             return Err(VectorizerError::ShapeMismatch {
                 values: rows.len(),
@@ -85,14 +92,12 @@ impl Collection {
             });
         }
         let ids = ids.iter().map(AsRef::as_ref).collect();
-        self.put(
-            Batch {
-                ids,
-                rows: rows.into(),
-                payloads: Vec::new(),
-            },
-            false,
-        )
+        let batch = Batch {
+            ids,
+            rows: rows.into(),
+            payloads: Vec::new(),
+        };
+        self.put_unlinked(batch, false)
     }
 
     fn batch_of<'a>(&self, vectors: &'a [Vector]) -> Result<Batch<'a>> {
@@ -123,6 +128,12 @@ impl Collection {
     }
 
     fn put(&self, batch: Batch<'_>, replace: bool) -> Result<()> {
+        self.put_unlinked(batch, replace)?;
+        self.tidy_or_warn();
+        Ok(())
+    }
+
+    fn put_unlinked(&self, batch: Batch<'_>, replace: bool) -> Result<()> {
         check_ids(&batch.ids)?;
         let mut writer = self.writer.lock();
         let Put {
@@ -156,7 +167,6 @@ impl Collection {
         }
         self.settle(batch.rows.len() * size_of::<f32>());
         drop(writer);
-        self.tidy_or_warn();
         Ok(())
     }
 

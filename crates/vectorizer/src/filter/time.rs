@@ -45,6 +45,41 @@ impl Time {
     }
 }
 
+#[cfg(feature = "parquet")]
+impl Time {
+    /// From nanoseconds since 1970 began in UTC.
+    pub(crate) fn of(nanoseconds: i128) -> Self {
+        Self(nanoseconds)
+    }
+
+    /// In UTC, with the digits of a second that it has; `None` outside the years 0 to 9999.
+    pub(crate) fn to_text(self) -> Option<String> {
+        let seconds = i64::try_from(self.0.div_euclid(1_000_000_000)).ok()?;
+        let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // A year is never longer than 366 days, so that the guess is not too late; and never far too early.
+        let mut year = 1970 + day.div_euclid(366) - 1;
+        while days_since_1970(year + 1, 1, 1) <= day {
+            year += 1;
+            if year > 9999 {
+                return None;
+            }
+        }
+        let mut month = 1;
+        while month < 12 && days_since_1970(year, month + 1, 1) <= day {
+            month += 1;
+        }
+        let date = day - days_since_1970(year, month, 1) + 1;
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let fraction = match self.0.rem_euclid(1_000_000_000) {
+            0 => String::new(),
+            some => format!(".{}", format!("{some:09}").trim_end_matches('0')),
+        };
+        (year >= 0).then(|| {
+            format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+        })
+    }
+}
+
 /// What is left to be read.
 struct Digits<'a>(&'a [u8]);
 
@@ -137,6 +172,36 @@ mod tests {
             Time::parse("1970-01-01T00:00:00.5Z"),
             Some(Time(500_000_000))
         );
+    }
+
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn text_and_back() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for text in [
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999999999Z",
+            "2000-02-29T12:00:00Z",
+            "1969-12-31T23:59:59.5Z",
+        ] {
+            assert_eq!(Time::parse(text).unwrap().to_text().unwrap(), text);
+        }
+        for _ in 0..1000 {
+            let time = Time(i128::from(random.i64(..)) * 6);
+            assert_eq!(
+                Time::parse(&time.to_text().unwrap()),
+                Some(time),
+                "{time:?}"
+            );
+        }
+        for outside in [
+            i128::MAX,
+            i128::MIN,
+            253_402_300_800_000_000_000,
+            -62_167_219_201_000_000_000,
+        ] {
+            assert_eq!(Time(outside).to_text(), None);
+        }
     }
 
     #[test]

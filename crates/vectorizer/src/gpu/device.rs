@@ -281,13 +281,12 @@ impl Device {
         // So that vectors and links do not take the last byte: without staging memory nothing could be read back.
         let reserve = RESERVE.min(self.ledger.lowest_limit().unwrap_or(u64::MAX) / 64);
         let wanted = bytes.saturating_add(reserve);
-        self.ledger.admit(wanted).or_else(|error| {
-            #[cfg(feature = "gpu")]
-            if self.shelf.clear() > 0 {
-                return self.ledger.admit(wanted);
-            }
-            Err(error)
-        })
+        let admitted = self.ledger.admit(wanted);
+        #[cfg(feature = "gpu")]
+        if admitted.is_err() && self.shelf.clear() > 0 {
+            return self.ledger.admit(wanted);
+        }
+        admitted
     }
 
     /// Gives up the transient memory that building and adding used last and no search has used since.

@@ -120,6 +120,7 @@ impl Ledger {
         }))
     }
 
+    #[cfg(any(test, feature = "gpu", feature = "fault-injection"))]
     pub(crate) fn faults(&self) -> &Faults {
         &self.0.faults
     }

@@ -1,0 +1,208 @@
+//! In and out: files that other programs write and read, a batch at a time.
+//!
+//! | format | vectors | ids | payloads | graph |
+//! |---|---|---|---|---|
+//! | [`jsonl`] | yes | yes | yes | |
+//! | `parquet` (the feature of that name) | yes | yes | yes, as columns | |
+//! | [`npy`], [`fvecs`](npy) | yes | in a file beside | | |
+//! | [`hnswlib`] | yes | numbers, or in a file beside | | yes |
+//!
+//! What goes out is what is there when the call begins: writers wait until the file is written, searches do not. A file is written under another
+//! name and renamed when it is whole. What comes in goes through the same door as [`Collection::add_vectors_batch`](crate::collection::Collection::add_vectors_batch), batch by
+//! batch: an error names the place in the file, and what came before it stays.
+//!
+//! **Id files** are text, one id a line, in the order of the rows. Ids with line breaks in them have no place there: such collections go out as JSON
+//! lines or Parquet.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::collection::{Collection, Frozen};
+use crate::error::{Result, VectorizerError};
+use crate::models::Vector;
+
+pub mod hnswlib;
+pub mod jsonl;
+pub mod npy;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+
+/// Bytes of vectors on their way at a time.
+const BATCH_BYTES: usize = 8 << 20;
+/// And how many vectors at most.
+const BATCH_VECTORS: usize = 10_000;
+
+/// How far a file has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// Vectors written or read.
+    pub done: usize,
+    /// Of so many, where that is known.
+    pub total: Option<usize>,
+}
+
+/// Vectors of a batch.
+fn batch_size(dimension: usize) -> usize {
+    (BATCH_BYTES / (4 * dimension)).clamp(1, BATCH_VECTORS)
+}
+
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> VectorizerError {
+    move |error| VectorizerError::FileFailed {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    }
+}
+
+fn refused(path: &Path, reason: impl Into<String>) -> VectorizerError {
+    VectorizerError::FileRefused {
+        path: path.display().to_string(),
+        reason: reason.into(),
+    }
+}
+
+fn go_on(answer: ControlFlow<()>) -> Result<()> {
+    match answer {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(VectorizerError::Cancelled),
+    }
+}
+
+/// A file that is there when it is whole: written under another name, and renamed.
+#[derive(Debug)]
+struct Output {
+    path: PathBuf,
+    written: PathBuf,
+    writer: Option<BufWriter<File>>,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Self> {
+        let mut written = path.as_os_str().to_owned();
+        written.push(format!(".{}.part", std::process::id()));
+        let written = PathBuf::from(written);
+        let file = File::create(&written).map_err(failed(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            written,
+            writer: Some(BufWriter::with_capacity(1 << 18, file)),
+        })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_all(bytes).map_err(failed(&self.path))
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let failed = failed(&self.path);
+        let Some(writer) = self.writer.take() else {
+            return Ok(());
+        };
+        let file = writer
+            .into_inner()
+            .map_err(|error| failed(error.into_error()))?;
+        file.sync_all().map_err(&failed)?;
+        drop(file);
+        std::fs::rename(&self.written, &self.path).map_err(failed)
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let writer = self.writer.as_mut();
+        writer.map_or(Ok(0), |writer| writer.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for Output {
+    /// What is not whole is taken away; if that fails too, a file with a strange name stays.
+    fn drop(&mut self) {
+        if self.writer.take().is_some() || self.written.exists() {
+            drop(std::fs::remove_file(&self.written));
+        }
+    }
+}
+
+/// The name of the id file beside a file.
+#[must_use]
+pub fn ids_beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".ids");
+    name.into()
+}
+
+/// Writes the ids of the living, one a line.
+fn write_ids(frozen: &Frozen<'_>, path: &Path) -> Result<()> {
+    let mut out = Output::create(path)?;
+    for (_, id) in frozen.alive() {
+        if id.contains(['\n', '\r']) {
+            return Err(VectorizerError::FileRefused {
+                path: path.display().to_string(),
+                reason: format!(
+                    "the id {id:?} has a line break in it; export to JSON lines or Parquet"
+                ),
+            });
+        }
+        out.put(id.as_bytes())?;
+        out.put(b"\n")?;
+    }
+    out.finish()
+}
+
+/// A batch on its way in.
+struct Batch<'c> {
+    collection: &'c Collection,
+    vectors: Vec<Vector>,
+    size: usize,
+    replace: bool,
+    done: usize,
+    total: Option<usize>,
+}
+
+impl<'c> Batch<'c> {
+    fn new(collection: &'c Collection, replace: bool, total: Option<usize>) -> Self {
+        Self {
+            collection,
+            vectors: Vec::new(),
+            size: batch_size(collection.dimension()),
+            replace,
+            done: 0,
+            total,
+        }
+    }
+
+    fn push(
+        &mut self,
+        vector: Vector,
+        progress: &mut dyn FnMut(Moved) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.vectors.push(vector);
+        if self.vectors.len() >= self.size {
+            self.flush(progress)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what has come so far.
+    fn flush(&mut self, progress: &mut dyn FnMut(Moved) -> ControlFlow<()>) -> Result<()> {
+        if self.vectors.is_empty() {
+            return Ok(());
+        }
+        if self.replace {
+            self.collection.upsert_vectors_batch(&self.vectors)?;
+        } else {
+            self.collection.add_vectors_batch(&self.vectors)?;
+        }
+        self.done += self.vectors.len();
+        self.vectors.clear();
+        go_on(progress(Moved {
+            done: self.done,
+            total: self.total,
+        }))
+    }
+}

@@ -1,0 +1,321 @@
+//! Parquet: a column `id`, a column `vector`, and payloads.
+//!
+//! **Out**: `id` (strings), `vector` (a list of float32 of fixed size), a column for each member of the payloads whose values are all of one kind (boolean,
+//! 64-bit integer, float, string), and `payload`, JSON text, for what is left: other members, and payloads that are no objects. Reading it again gives the same.
+//!
+//! **In**: `id` (strings or integers), `vector` (lists of float32 or float64 of the collection's dimension, fixed or not), `payload` (JSON text, if there is such a
+//! column), and every other column as a member of the payload: booleans, numbers, strings, lists and structs as JSON has them, dates and timestamps as
+//! RFC 3339 in UTC (a timestamp without a zone is taken for UTC). Null is no member; NaN and infinities, which JSON does not know, are none either.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array,
+    RecordBatch, StringArray,
+};
+use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+use serde_json::{Map, Value};
+
+use super::{Batch, Moved, Output, batch_size, failed, go_on, refused};
+use crate::collection::{Collection, Frozen};
+use crate::error::{Result, VectorizerError};
+use crate::models::{Payload, Vector};
+
+mod values;
+
+/// Bytes of a group of rows that are held before they are written.
+const GROUP_BYTES: usize = 64 << 20;
+/// Members of payloads that get columns of their own; others stay in `payload`.
+const MAX_COLUMNS: usize = 256;
+const OWN: [&str; 3] = ["id", "vector", "payload"];
+
+/// What all values of a member are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bool,
+    Whole,
+    Float,
+    Text,
+    /// Different things, or such as have members themselves.
+    Mixed,
+}
+
+impl Kind {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Bool(_) => Self::Bool,
+            Value::Number(number) if number.is_i64() => Self::Whole,
+            Value::Number(number) if number.is_f64() => Self::Float,
+            Value::String(_) => Self::Text,
+            _ => Self::Mixed,
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Bool => DataType::Boolean,
+            Self::Whole => DataType::Int64,
+            Self::Float => DataType::Float64,
+            Self::Text | Self::Mixed => DataType::Utf8,
+        }
+    }
+
+    fn array<'v>(self, values: impl Iterator<Item = Option<&'v Value>>) -> ArrayRef {
+        match self {
+            Self::Bool => {
+                let values = values.map(|value| value.and_then(Value::as_bool));
+                Arc::new(values.collect::<BooleanArray>())
+            }
+            Self::Whole => {
+                let values = values.map(|value| value.and_then(Value::as_i64));
+                Arc::new(values.collect::<Int64Array>())
+            }
+            Self::Float => {
+                let values = values.map(|value| value.and_then(Value::as_f64));
+                Arc::new(values.collect::<Float64Array>())
+            }
+            Self::Text | Self::Mixed => {
+                let values = values.map(|value| value.and_then(Value::as_str));
+                Arc::new(values.collect::<StringArray>())
+            }
+        }
+    }
+}
+
+fn broken(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> VectorizerError {
+    move |error| refused(path, error.to_string())
+}
+
+/// Writes a row for each vector, in the order of insertion; how many there were.
+///
+/// # Errors
+/// [`FileFailed`](VectorizerError::FileFailed), [`FileRefused`](VectorizerError::FileRefused), [`Cancelled`](VectorizerError::Cancelled), or the device failed; there is no file then.
+pub fn export(
+    collection: &Collection,
+    path: &Path,
+    mut progress: impl FnMut(Moved) -> ControlFlow<()>,
+) -> Result<usize> {
+    let frozen = collection.freeze();
+    let columns = columns(&frozen);
+    let element = Arc::new(Field::new("element", DataType::Float32, false));
+    let dimension = i32::try_from(collection.dimension()).unwrap_or(i32::MAX);
+    let vector_type = DataType::FixedSizeList(Arc::clone(&element), dimension);
+    let mut fields = vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("vector", vector_type, false),
+        Field::new("payload", DataType::Utf8, true),
+    ];
+    let of_columns = columns
+        .iter()
+        .map(|(name, kind)| Field::new(*name, kind.data_type(), true));
+    fields.extend(of_columns);
+    let schema = Arc::new(Schema::new(fields));
+    // Components hardly ever repeat: a dictionary of them is work for nothing.
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_column_dictionary_enabled(ColumnPath::from("vector.list.element"), false)
+        .build();
+    let out = Output::create(path)?;
+    let mut writer =
+        ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties)).map_err(broken(path))?;
+    let total = frozen.count();
+    let mut done = 0;
+    for slots in frozen.runs(batch_size(collection.dimension())) {
+        let rows = Float32Array::from(frozen.read(slots.clone())?);
+        let ids = StringArray::from_iter_values(slots.clone().filter_map(|slot| frozen.id(slot)));
+        let payloads: Vec<Option<&Value>> = slots
+            .clone()
+            .map(|slot| frozen.payload(slot).map(|payload| &payload.0))
+            .collect();
+        let rest: StringArray = payloads.iter().map(|one| rest(*one, &columns)).collect();
+        let vectors =
+            FixedSizeListArray::try_new(Arc::clone(&element), dimension, Arc::new(rows), None)
+                .map_err(|error| refused(path, error.to_string()))?;
+        let mut arrays: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(vectors), Arc::new(rest)];
+        for (name, kind) in &columns {
+            let values = payloads
+                .iter()
+                .map(|one| one.and_then(|one| one.get(*name)));
+            arrays.push(kind.array(values));
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
+            .map_err(|error| refused(path, error.to_string()))?;
+        writer.write(&batch).map_err(broken(path))?;
+        if writer.in_progress_size() > GROUP_BYTES {
+            writer.flush().map_err(broken(path))?;
+        }
+        done += slots.len();
+        go_on(progress(Moved {
+            done,
+            total: Some(total),
+        }))?;
+    }
+    writer.into_inner().map_err(broken(path))?.finish()?;
+    Ok(total)
+}
+
+/// The members of payloads that are of one kind everywhere.
+fn columns<'f>(frozen: &'f Frozen<'_>) -> BTreeMap<&'f str, Kind> {
+    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
+    for (slot, _) in frozen.alive() {
+        let payload = frozen
+            .payload(slot)
+            .and_then(|payload| payload.0.as_object());
+        for (name, value) in payload.into_iter().flatten() {
+            let kind = Kind::of(value);
+            kinds
+                .entry(name)
+                .and_modify(|known| {
+                    if *known != kind {
+                        *known = Kind::Mixed;
+                    }
+                })
+                .or_insert(kind);
+        }
+    }
+    kinds.retain(|name, kind| *kind != Kind::Mixed && !OWN.contains(name));
+    kinds.into_iter().take(MAX_COLUMNS).collect()
+}
+
+/// What of a payload no column holds, as JSON.
+fn rest(payload: Option<&Value>, columns: &BTreeMap<&str, Kind>) -> Option<String> {
+    let payload = payload?;
+    let Value::Object(members) = payload else {
+        return Some(payload.to_string());
+    };
+    let rest: Map<String, Value> = members
+        .iter()
+        .filter(|(name, _)| !columns.contains_key(name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    // An object all of whose members have columns leaves nothing; one without members has to stay.
+    (!rest.is_empty() || members.is_empty()).then(|| Value::Object(rest).to_string())
+}
+
+/// Adds a vector for each row, or with `replace` puts it in the place of the one that has its id; how many there were.
+///
+/// # Errors
+/// [`FileFailed`](VectorizerError::FileFailed), [`FileRefused`](VectorizerError::FileRefused) names the row or the column; those of [`Collection::add_vectors_batch`]; what came in the
+/// batches before stays.
+pub fn import(
+    collection: &Collection,
+    path: &Path,
+    replace: bool,
+    mut progress: impl FnMut(Moved) -> ControlFlow<()>,
+) -> Result<usize> {
+    let file = File::open(path).map_err(failed(path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken(path))?;
+    let total = usize::try_from(builder.metadata().file_metadata().num_rows()).ok();
+    let reader = builder
+        .with_batch_size(batch_size(collection.dimension()))
+        .build()
+        .map_err(broken(path))?;
+    let mut batch = Batch::new(collection, replace, total);
+    let mut row = 0;
+    for rows in reader {
+        let rows = rows.map_err(|error| refused(path, error.to_string()))?;
+        let columns = Columns::of(&rows).map_err(|reason| refused(path, reason))?;
+        for at in 0..rows.num_rows() {
+            let vector = columns.vector(at, collection.dimension());
+            let vector = vector.map_err(|reason| refused(path, format!("row {row}: {reason}")))?;
+            batch.push(vector, &mut progress)?;
+            row += 1;
+        }
+    }
+    batch.flush(&mut progress)?;
+    Ok(batch.done)
+}
+
+/// The columns of a batch.
+struct Columns<'b> {
+    id: &'b ArrayRef,
+    vector: &'b ArrayRef,
+    payload: Option<&'b ArrayRef>,
+    members: Vec<(&'b str, &'b ArrayRef)>,
+}
+
+impl<'b> Columns<'b> {
+    fn of(batch: &'b RecordBatch) -> Result<Self, String> {
+        let required = |name| {
+            let column = batch.column_by_name(name);
+            column.ok_or_else(|| {
+                let schema = batch.schema();
+                let names: Vec<_> = schema.fields().iter().map(|f| f.name().clone()).collect();
+                format!("has no column {name:?}; it has {}", names.join(", "))
+            })
+        };
+        let schema = batch.schema_ref();
+        let members = schema.fields().iter().zip(batch.columns());
+        let members = members
+            .map(|(field, column)| (field.name().as_str(), column))
+            .filter(|(name, _)| !OWN.contains(name));
+        Ok(Self {
+            id: required("id")?,
+            vector: required("vector")?,
+            payload: batch.column_by_name("payload"),
+            members: members.collect(),
+        })
+    }
+
+    fn vector(&self, row: usize, dimension: usize) -> Result<Vector, String> {
+        let of = |name: &str| {
+            let name = name.to_owned();
+            move |reason: String| format!("column {name:?}: {reason}")
+        };
+        let id = match values::value(self.id, row).map_err(of("id"))? {
+            Some(Value::String(id)) => id,
+            Some(Value::Number(id)) if !id.is_f64() => id.to_string(),
+            other => {
+                return Err(format!(
+                    "column \"id\": expected a string or an integer, found {other:?}"
+                ));
+            }
+        };
+        let data = values::components(self.vector, row).map_err(of("vector"))?;
+        if data.len() != dimension {
+            return Err(format!(
+                "column \"vector\": expected {dimension} components, found {}",
+                data.len()
+            ));
+        }
+        let mut payload = match self.payload {
+            None => None,
+            Some(column) => match values::value(column, row).map_err(of("payload"))? {
+                Some(Value::String(text)) => Some(
+                    serde_json::from_str(&text)
+                        .map_err(|error| format!("column \"payload\": no JSON: {error}"))?,
+                ),
+                other => other,
+            },
+        };
+        for (name, column) in &self.members {
+            let Some(value) = values::value(column, row).map_err(of(name))? else {
+                continue;
+            };
+            match payload.get_or_insert_with(|| Value::Object(Map::new())) {
+                Value::Object(members) => {
+                    members.insert((*name).to_owned(), value);
+                }
+                _ => {
+                    return Err(format!(
+                        "column {name:?}: \"payload\" is no object that it could be a member of"
+                    ));
+                }
+            }
+        }
+        Ok(Vector {
+            id,
+            data,
+            payload: payload.map(Payload),
+        })
+    }
+}

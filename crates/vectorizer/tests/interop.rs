@@ -1,0 +1,554 @@
+//! Files of other programs: read as they are, written as they should be, and refused where they are broken.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what helps a test fails as the test does"
+)]
+
+mod support;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use support::{exact, random_rows};
+use vectorizer::collection::Collection;
+use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+use vectorizer::error::VectorizerError;
+use vectorizer::gpu::context::Context;
+use vectorizer::interop::npy::Form;
+use vectorizer::interop::{Moved, hnswlib, ids_beside, jsonl, npy};
+use vectorizer::models::{DistanceMetric, Payload, Vector};
+
+const fn go(_: Moved) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn empty(dimension: usize, metric: DistanceMetric, m: usize) -> Collection {
+    let hnsw = HnswConfig {
+        max_connections: m,
+        ..HnswConfig::default()
+    };
+    let options = CollectionOptions {
+        hnsw,
+        ..CollectionOptions::default()
+    };
+    Collection::with_context(&Context::cpu(), dimension, metric, options).unwrap()
+}
+
+/// The vectors of the files in `fixtures`, which hnswlib 0.8.0 wrote: 300 of 8 components, labels 1, 4, 7...
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn fixture_rows() -> Vec<f32> {
+    (0..300)
+        .flat_map(|i| (0..8).map(move |j| ((i * 7 + j * j * 13 + i * i % 17) % 31) as f32))
+        .collect()
+}
+
+fn fixture(metric: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    folder.join(format!("hnswlib-{metric}.bin"))
+}
+
+#[test]
+fn a_file_that_hnswlib_wrote_is_searched_by_its_graph() {
+    for (name, metric) in [
+        ("l2", DistanceMetric::Euclidean),
+        ("cosine", DistanceMetric::Cosine),
+    ] {
+        let path = fixture(name);
+        let header = hnswlib::Header::open(&path).unwrap();
+        assert_eq!(
+            (
+                header.count,
+                header.dimension,
+                header.max_connections,
+                header.ef_construction
+            ),
+            (300, 8, 5, 60)
+        );
+        let collection = empty(8, metric, header.max_connections);
+        let imported = hnswlib::import(&collection, &path, None, go).unwrap();
+        // Labels 31 to 118 of the first were marked as deleted.
+        let dead = if name == "l2" { 30 } else { 0 };
+        assert_eq!((imported.vectors, imported.graph), (300 - dead, true));
+        assert_eq!(collection.vector_count(), 300 - dead);
+        collection.check().unwrap();
+        let rows = fixture_rows();
+        let got = collection.get_vector("1").unwrap().data;
+        if name == "l2" {
+            assert_eq!(got, rows[..8]);
+            assert!(!collection.contains("31") && collection.contains("121"));
+        }
+        let options = SearchOptions {
+            path: SearchPath::Graph,
+            ef: Some(100),
+            ..SearchOptions::default()
+        };
+        let (mut found, mut wanted) = (0, 0);
+        for query in random_rows(11, 50, 8).chunks_exact(8) {
+            let query: Vec<f32> = query.iter().map(|x| 15.0 + 15.0 * x).collect();
+            let truth = exact(metric, &rows, &query);
+            let alive = truth
+                .iter()
+                .filter(|(_, n)| dead == 0 || !(10..40).contains(n));
+            let far = alive.clone().nth(9).unwrap().0;
+            let hits = collection.search_with(&query, 10, &options).unwrap();
+            wanted += 10;
+            found += hits
+                .iter()
+                .filter(|hit| f64::from(hit.distance) <= far + 1e-4)
+                .count();
+            for hit in &hits {
+                let label: usize = hit.id.parse().unwrap();
+                assert!(
+                    label % 3 == 1 && (dead == 0 || !(31..=118).contains(&label)),
+                    "{label}"
+                );
+            }
+        }
+        assert!(found * 100 >= wanted * 95, "{name}: {found} of {wanted}");
+    }
+}
+
+/// A file of hnswlib's as whoever knows the format alone reads it.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let (bytes, rest) = self.0.split_first_chunk().unwrap();
+        self.0 = rest;
+        *bytes
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.bytes())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.bytes())
+    }
+
+    fn links(&mut self, degree: u64) -> (Vec<u32>, u8) {
+        let [low, high, flags, zero] = self.bytes();
+        assert_eq!(zero, 0);
+        let count = usize::from(u16::from_le_bytes([low, high]));
+        let mut links: Vec<u32> = (0..degree).map(|_| self.u32()).collect();
+        links.truncate(count);
+        (links, flags)
+    }
+}
+
+#[test]
+fn what_goes_out_is_laid_out_as_hnswlib_lays_it_out() {
+    let (count, dimension) = (2000usize, 6);
+    let rows = random_rows(3, count, dimension);
+    let folder = tempfile::tempdir().unwrap();
+    for metric in [
+        DistanceMetric::Euclidean,
+        DistanceMetric::Cosine,
+        DistanceMetric::DotProduct,
+    ] {
+        let collection = empty(dimension, metric, 7);
+        let ids: Vec<String> = (0..count).map(|i| (i * 10).to_string()).collect();
+        collection.add_rows(&ids, &rows).unwrap();
+        collection.delete_batch(&["30", "500"]).unwrap();
+        let path = folder.path().join("index.bin");
+        let exported = hnswlib::export(&collection, &path, go).unwrap();
+        assert_eq!((exported.vectors, exported.ids), (count - 2, None));
+
+        let bytes = fs::read(&path).unwrap();
+        let mut file = Reader(&bytes);
+        let (links_0, element) = (4 + 4 * 14, 4 + 4 * 14 + 24 + 8);
+        // Deleted vectors were taken out of the graph before.
+        assert_eq!([file.u64(), file.u64(), file.u64()], [0, 1998, 1998]);
+        assert_eq!(
+            [file.u64(), file.u64(), file.u64()],
+            [element, links_0 + 24, links_0]
+        );
+        let (top, entry) = (file.u32(), file.u32());
+        assert_eq!([file.u64(), file.u64(), file.u64()], [7, 14, 7]);
+        let mult = f64::from_bits(file.u64());
+        assert!((mult - 1.0 / 16f64.ln()).abs() < 1e-6, "{mult}");
+        assert_eq!(file.u64(), 200);
+        assert_eq!(bytes.len() - file.0.len(), 96);
+        let mut reached = vec![Vec::new(); count - 2];
+        let left = rows.chunks_exact(dimension).zip(0u64..);
+        let left = left.filter(|(_, place)| ![3, 50].contains(place));
+        for (slot, (row, place)) in left.enumerate() {
+            let (links, flags) = file.links(14);
+            assert!(
+                links
+                    .iter()
+                    .all(|to| (*to as usize) < count && *to as usize != slot)
+            );
+            reached[slot] = links;
+            let vector: Vec<f32> = (0..dimension).map(|_| f32::from_bits(file.u32())).collect();
+            let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let scale = if metric == DistanceMetric::Cosine {
+                length
+            } else {
+                1.0
+            };
+            for (ours, theirs) in row.iter().zip(&vector) {
+                assert!(
+                    (ours / scale - theirs).abs() < 1e-6,
+                    "{slot}: {row:?} {vector:?}"
+                );
+            }
+            let label = file.u64();
+            assert_eq!((flags, label), (0, place * 10));
+        }
+        let mut highest = 0;
+        for slot in 0..count - 2 {
+            let length = file.u32();
+            assert_eq!(length % 32, 0);
+            let level = length / 32;
+            highest = highest.max(level);
+            assert!(slot != entry as usize || level == top);
+            for _ in 0..level {
+                let (links, flags) = file.links(7);
+                assert!(flags == 0 && links.iter().all(|to| (*to as usize) < count));
+            }
+        }
+        assert!(file.0.is_empty() && highest == top && top > 0);
+        // From the entry point on, all can be reached.
+        let mut seen = vec![false; count - 2];
+        let mut open = vec![entry];
+        while let Some(slot) = open.pop() {
+            if !std::mem::replace(&mut seen[slot as usize], true) {
+                open.extend(&reached[slot as usize]);
+            }
+        }
+        assert!(seen.iter().all(|seen| *seen));
+
+        let back = empty(dimension, metric, 7);
+        let imported = hnswlib::import(&back, &path, None, go).unwrap();
+        assert_eq!((imported.vectors, imported.graph), (count - 2, true));
+        let options = SearchOptions {
+            path: SearchPath::Graph,
+            ..SearchOptions::default()
+        };
+        for query in random_rows(4, 20, dimension).chunks_exact(dimension) {
+            let ours = collection.search_with(query, 5, &options).unwrap();
+            let theirs = back.search_with(query, 5, &options).unwrap();
+            let ids = |hits: &[vectorizer::models::SearchResult]| {
+                hits.iter().map(|hit| hit.id.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(ids(&ours), ids(&theirs), "{metric}");
+        }
+    }
+}
+
+#[test]
+fn names_go_into_a_file_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.bin");
+    let collection = empty(2, DistanceMetric::Euclidean, 4);
+    let ids = ["a", "7", "é, x", "07"];
+    collection
+        .add_rows(&ids, &[0.0, 0.0, 1.0, 0.0, 2.0, 0.0, 3.0, 0.0])
+        .unwrap();
+    collection.delete("7").unwrap();
+    let exported = hnswlib::export(&collection, &path, go).unwrap();
+    assert_eq!(exported.ids.as_deref(), Some(ids_beside(&path).as_path()));
+    assert_eq!(
+        fs::read_to_string(ids_beside(&path)).unwrap(),
+        "a\né, x\n07\n"
+    );
+    // Another M: the vectors come, and are linked anew.
+    for (m, graph) in [(4, true), (5, false)] {
+        let back = empty(2, DistanceMetric::Euclidean, m);
+        let imported = hnswlib::import(&back, &path, exported.ids.as_deref(), go).unwrap();
+        assert_eq!((imported.vectors, imported.graph), (3, graph));
+        assert_eq!(back.search(&[1.9, 0.0], 1).unwrap()[0].id, "é, x");
+        assert_eq!(back.get_vector("07").unwrap().data, [3.0, 0.0]);
+    }
+    collection
+        .upsert_vector(vector("new\nline", &[4.0, 0.0], None))
+        .unwrap();
+    let error = hnswlib::export(&collection, &path, go).unwrap_err();
+    assert!(error.to_string().contains("line break"), "{error}");
+}
+
+#[test]
+fn broken_files_of_hnswlibs_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.bin");
+    let whole = fs::read(fixture("l2")).unwrap();
+    let import = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let collection = empty(8, DistanceMetric::Euclidean, 5);
+        let imported = hnswlib::import(&collection, &path, None, go);
+        (imported, collection)
+    };
+    for cut in (0..200).chain((200..whole.len()).step_by(701)) {
+        let (imported, _) = import(&whole[..cut]);
+        assert!(
+            matches!(imported, Err(VectorizerError::FileRefused { .. })),
+            "{cut}: {imported:?}"
+        );
+    }
+    let mut random = fastrand::Rng::with_seed(2);
+    let places = (0..96).chain((0..300).map(|_| random.usize(..whole.len())));
+    for place in places.collect::<Vec<_>>() {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << random.u8(..8);
+        // What is no error is a collection that keeps its rules.
+        if let (Ok(_), collection) = import(&bytes) {
+            collection.check().unwrap();
+            assert_eq!(collection.search(&[1.0; 8], 3).unwrap().len(), 3);
+        }
+    }
+    let collection = empty(9, DistanceMetric::Euclidean, 5);
+    let error = hnswlib::import(&collection, &fixture("l2"), None, go).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("8 components; the collection's have 9"),
+        "{error}"
+    );
+    let error = hnswlib::Header::open(&folder.path().join("none")).unwrap_err();
+    assert!(matches!(error, VectorizerError::FileFailed { .. }));
+}
+
+fn vector(id: &str, data: &[f32], payload: Option<Value>) -> Vector {
+    Vector {
+        id: id.to_owned(),
+        data: data.to_vec(),
+        payload: payload.map(Payload),
+    }
+}
+
+/// Vectors with payloads of every shape, and components with awkward digits.
+fn varied() -> Vec<Vector> {
+    let mut random = fastrand::Rng::with_seed(8);
+    let mut vectors: Vec<Vector> = (0..500)
+        .map(|number| {
+            let data = [f32::from_bits(random.u32(..) & 0x5fff_ffff), random.f32()];
+            let payload = json!({
+                "n": number, "f": 0.5 * f64::from(number), "ok": number % 2 == 0, "s": format!("x{number}"),
+                "mixed": if number % 2 == 0 { json!(1) } else { json!("one") }, "list": [1, null], "big": u64::MAX, "exact": [31.245_270_191_439_438, 121.487_919_511_619_45],
+            });
+            vector(&format!("id {number}"), &data, Some(payload))
+        })
+        .collect();
+    let odd = [
+        None,
+        Some(json!({})),
+        Some(json!([1, 2])),
+        Some(json!("text")),
+        Some(json!({"n": 7})),
+        Some(json!({"null": null, "id": "mine", "payload": {"a": 1}})),
+    ];
+    vectors.extend(
+        odd.into_iter()
+            .enumerate()
+            .map(|(number, payload)| vector(&format!("odd\n{number}"), &[1.0, 2.0], payload)),
+    );
+    vectors
+}
+
+fn all(collection: &Collection) -> Vec<Vector> {
+    collection.vectors(None).map(Result::unwrap).collect()
+}
+
+#[test]
+fn json_lines_bring_back_what_went_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.jsonl");
+    let collection = empty(2, DistanceMetric::Cosine, 16);
+    collection.add_vectors_batch(varied()).unwrap();
+    let mut told = Vec::new();
+    let count = jsonl::export(&collection, &path, |moved| {
+        told.push(moved);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(count.unwrap(), 506);
+    assert_eq!(
+        told.last(),
+        Some(&Moved {
+            done: 506,
+            total: Some(506)
+        })
+    );
+    let back = empty(2, DistanceMetric::Cosine, 16);
+    assert_eq!(jsonl::import(&back, &path, false, go).unwrap(), 506);
+    assert_eq!(all(&back), varied());
+    let error = jsonl::import(&back, &path, false, go).unwrap_err();
+    assert!(matches!(error, VectorizerError::DuplicateId { .. }));
+    assert_eq!(jsonl::import(&back, &path, true, go).unwrap(), 506);
+    assert_eq!(all(&back), varied());
+}
+
+#[test]
+fn broken_json_lines_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.jsonl");
+    let good = "\n{\"id\": 7, \"vector\": [1, 2], \"payload\": null}\n  \n";
+    fs::write(&path, good).unwrap();
+    let collection = empty(2, DistanceMetric::Euclidean, 16);
+    assert_eq!(jsonl::import(&collection, &path, false, go).unwrap(), 1);
+    assert_eq!(
+        collection.get_vector("7").unwrap(),
+        vector("7", &[1.0, 2.0], None)
+    );
+    for (line, words) in [
+        ("{", "EOF"),
+        ("[\"a\", [1, 2], null]", "expected an object"),
+        ("{\"id\": \"a\"}", "missing field `vector`"),
+        ("{\"vector\": [1, 2]}", "missing field `id`"),
+        (
+            "{\"id\": -1, \"vector\": [1, 2]}",
+            "an id: a string or a whole number",
+        ),
+        (
+            "{\"id\": \"a\", \"vector\": [1]}",
+            "expected 2 components, found 1",
+        ),
+        ("{\"id\": \"a\", \"vector\": [1, \"2\"]}", "invalid type"),
+        (
+            "{\"id\": \"a\", \"vector\": [1, 2], \"meta\": 1}",
+            "unknown field `meta`",
+        ),
+        (
+            "{\"id\": \"a\", \"vector\": [1, 2]} {}",
+            "trailing characters",
+        ),
+        ("\u{fffd}", "expected an object"),
+    ] {
+        fs::write(&path, format!("{good}{line}\n")).unwrap();
+        let error = jsonl::import(&collection, &path, true, go)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 4: ") && error.contains(words),
+            "{line}: {error}"
+        );
+    }
+}
+
+#[test]
+fn rows_go_out_as_numpy_and_as_fvecs() {
+    let folder = tempfile::tempdir().unwrap();
+    let collection = empty(3, DistanceMetric::Cosine, 16);
+    collection
+        .add_rows(
+            &["a", "b", "c"],
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.5],
+        )
+        .unwrap();
+    collection.delete("b").unwrap();
+    let numbers: Vec<u8> = [1.0f32, 2.0, 3.0, 7.0, 8.0, 9.5]
+        .iter()
+        .flat_map(|x| x.to_le_bytes())
+        .collect();
+    let path = folder.path().join("rows.npy");
+    assert_eq!(npy::export(&collection, &path, Form::Npy, go).unwrap(), 2);
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
+    let header = String::from_utf8(bytes[10..128].to_vec()).unwrap();
+    assert_eq!(
+        header.trim_end(),
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    );
+    assert!(header.ends_with('\n'));
+    assert_eq!(bytes[128..], numbers);
+    assert_eq!(fs::read_to_string(ids_beside(&path)).unwrap(), "a\nc\n");
+    let path = folder.path().join("rows.fvecs");
+    assert_eq!(npy::export(&collection, &path, Form::Fvecs, go).unwrap(), 2);
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(bytes.len(), 32);
+    assert_eq!(
+        (&bytes[..4], &bytes[4..16]),
+        (&[3, 0, 0, 0][..], &numbers[..12])
+    );
+    assert_eq!(
+        (&bytes[16..20], &bytes[20..]),
+        (&[3, 0, 0, 0][..], &numbers[12..])
+    );
+}
+
+#[test]
+fn a_file_is_whole_or_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let collection = empty(1, DistanceMetric::Euclidean, 16);
+    collection.add_rows(&["a"], &[1.0]).unwrap();
+    let stop = |_| ControlFlow::Break(());
+    let path = folder.path().join("file");
+    let outcomes = [
+        jsonl::export(&collection, &path, stop).map(drop),
+        npy::export(&collection, &path, Form::Npy, stop).map(drop),
+        hnswlib::export(&collection, &path, stop).map(drop),
+        #[cfg(feature = "parquet")]
+        vectorizer::interop::parquet::export(&collection, &path, stop).map(drop),
+    ];
+    for outcome in outcomes {
+        assert_eq!(outcome, Err(VectorizerError::Cancelled));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    let nowhere = folder.path().join("no/where");
+    let error = jsonl::export(&collection, &nowhere, go).unwrap_err();
+    assert!(
+        matches!(error, VectorizerError::FileFailed { .. }),
+        "{error}"
+    );
+    // Writers are let in again.
+    collection.add_rows(&["b"], &[2.0]).unwrap();
+}
+
+#[cfg(feature = "parquet")]
+mod parquet {
+    use vectorizer::interop::parquet;
+
+    use super::*;
+
+    #[test]
+    fn parquet_brings_back_what_went_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("all.parquet");
+        let collection = empty(2, DistanceMetric::Cosine, 16);
+        collection.add_vectors_batch(varied()).unwrap();
+        assert_eq!(parquet::export(&collection, &path, go).unwrap(), 506);
+        let back = empty(2, DistanceMetric::Cosine, 16);
+        assert_eq!(parquet::import(&back, &path, false, go).unwrap(), 506);
+        assert_eq!(all(&back), varied());
+        let other = empty(3, DistanceMetric::Cosine, 16);
+        let error = parquet::import(&other, &path, false, go)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("row 0: ") && error.contains("expected 3 components"),
+            "{error}"
+        );
+        let whole = fs::read(&path).unwrap();
+        for cut in (0..whole.len()).step_by(whole.len() / 50) {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let error = parquet::import(&back, &path, true, go).unwrap_err();
+            assert!(
+                matches!(error, VectorizerError::FileRefused { .. }),
+                "{cut}: {error}"
+            );
+        }
+    }
+
+    /// Written by Polars 2.1: strings, a list of float64, a date, a timestamp, a struct, a categorical, nulls.
+    #[test]
+    fn columns_become_members_of_the_payload() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/columns.parquet");
+        let collection = empty(2, DistanceMetric::Euclidean, 16);
+        assert_eq!(parquet::import(&collection, &path, false, go).unwrap(), 2);
+        let expected = [
+            vector(
+                "1",
+                &[0.5, 1.0],
+                Some(json!({
+                    "day": "2024-05-01", "at": "2024-05-01T12:00:00.25Z", "place": {"city": "Rome", "zip": 100},
+                    "kind": "a", "tags": ["x", "y"], "score": 0.5,
+                })),
+            ),
+            vector("2", &[1.5, 2.0], Some(json!({"kind": "b", "tags": []}))),
+        ];
+        assert_eq!(all(&collection), expected);
+    }
+}
