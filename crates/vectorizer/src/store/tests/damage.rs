@@ -122,6 +122,7 @@ fn a_graph_of_something_else_is_built_anew() {
     // An old one: rows were dropped since.
     let disk = Disk::new(small.store.clone());
     let collection = open(small.folder.path(), &disk, Durability::EveryBatch).unwrap();
+    collection.delete("id-20").unwrap();
     collection.compact().unwrap();
     collection.close().unwrap();
     let store = || {
