@@ -250,6 +250,7 @@ impl HnswGraph {
                 return Err(VectorizerError::Cancelled);
             }
         }
+        self.storage.device().settle();
         let mended = self.mend();
         self.storage.device().settle();
         mended

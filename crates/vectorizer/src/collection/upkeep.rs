@@ -154,6 +154,7 @@ impl Collection {
             )
         };
         let Some(batch) = staged else {
+            self.state.read().graph.storage().device().settle();
             if whole {
                 self.mend(writer)?;
             }

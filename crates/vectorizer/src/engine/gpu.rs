@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -56,6 +56,8 @@ pub struct GpuEngine {
     exchange: bool,
     /// What builds have submitted and nobody has waited for yet.
     building: Mutex<VecDeque<wgpu::SubmissionIndex>>,
+    /// How many slots the latest batch of links had.
+    latest_batch: AtomicUsize,
 }
 
 impl GpuEngine {
@@ -76,6 +78,7 @@ impl GpuEngine {
             // All of a team must be in one subgroup.
             exchange: device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
             building: Mutex::default(),
+            latest_batch: AtomicUsize::new(0),
         })
     }
 

@@ -5,6 +5,8 @@
 //! `place_edges` bring the edges of a target together; `link` works out each target's new row. All of it goes to transient
 //! buffers; to commit is to copy them into the rows of links.
 
+use std::sync::atomic::Ordering;
+
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::graph::{Graph, Growth, levels_of};
 use crate::engine::gpu::near;
@@ -106,6 +108,10 @@ impl GpuEngine {
             });
         }
         self.compile_ahead(batch)?;
+        // Batches grow, and the buffers of the last one are too small for this one.
+        if self.latest_batch.swap(batch.levels.len(), Ordering::Relaxed) != batch.levels.len() {
+            self.device.settle();
+        }
         let growth = self
             .graph
             .stage_growth(&self.device, self.rows.len(), batch.levels)?;
@@ -481,7 +487,7 @@ impl GpuEngine {
         let members = hardware.program(&self.graph_kernel(&WRITE_MEMBERS, 0)?)?;
         let targets = hardware.program(&self.graph_kernel(&WRITE_TARGETS, 0)?)?;
         let links = self.graph.buffers();
-        let write = |seal: Option<&Seal>| {
+        let write = |seal: Option<&Seal>| -> Result<()> {
             let mut recorder = Recorder::new(&self.device);
             for level in &levels {
                 let params = WriteParams {
@@ -510,7 +516,12 @@ impl GpuEngine {
                     [STRIDE / 256, 1],
                 );
             }
-            self.submit_build(recorder, seal)
+            if let Some(seal) = seal {
+                seal.set(&mut recorder);
+            }
+            // Without waiting for what is under way: a wait that fails must not leave rows half written and nobody who knows.
+            self.building.lock().push_back(recorder.submit()?);
+            Ok(())
         };
         write(seal.as_ref())?;
         if let Some(seal) = &seal

@@ -266,7 +266,9 @@ impl Rows {
             let count = (rest.len() / self.dimension).min(size - first);
             let need = first + count;
             if chunk == chunks.len() {
-                chunks.push(self.allocate(self.room_of(chunk, need))?);
+                let fresh = self.allocate(self.room_of(chunk, need))?;
+                self.clear(&fresh, seal.as_ref())?;
+                chunks.push(fresh);
             } else if chunks[chunk].room < need {
                 let least = self.room_of(chunk, need);
                 let larger = self
@@ -275,6 +277,7 @@ impl Rows {
                         VectorizerError::VramLimitExceeded { .. } => self.allocate(least),
                         other => Err(other),
                     })?;
+                self.clear(&larger, seal.as_ref())?;
                 self.copy(&chunks[chunk], &larger, first, seal.as_ref())?;
                 chunks[chunk] = larger;
             }
@@ -293,6 +296,17 @@ impl Rows {
         }
         seal.map_or(Ok(()), |seal| seal.prove())?;
         Ok(StagedRows { chunks, len })
+    }
+
+    /// Writes zeros to all of a chunk before anything else is there. What was never written wgpu would clear when a search first binds
+    /// the chunk, perhaps just after a row was written there beside it: the row would be gone.
+    fn clear(&self, chunk: &Chunk, seal: Option<&Seal>) -> Result<()> {
+        let mut recorder = Recorder::new(&self.device);
+        recorder.clear(chunk.buffer.raw());
+        if let Some(seal) = seal {
+            seal.set(&mut recorder);
+        }
+        recorder.submit().map(drop)
     }
 
     fn copy(&self, from: &Chunk, to: &Chunk, rows: usize, seal: Option<&Seal>) -> Result<()> {
