@@ -1,6 +1,7 @@
 //! What the dead take is given back. Alone in its file: devices count what all collections of a process take.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "what helps a test fails as the test does"
 )]
 

@@ -39,7 +39,8 @@ pub(super) fn next(linked: usize, waiting: usize, dimension: usize, config: &Hns
     }
 }
 
-fn all_seed(dimension: usize, config: &HnswConfig) -> usize {
+/// The most slots that are linked in one go by their exact neighbours.
+pub(super) fn all_seed(dimension: usize, config: &HnswConfig) -> usize {
     let width = dimension.max(config.ef_construction).max(1);
     (ALL_SEED_WORK / width).clamp(SEED, ALL_SEED)
 }

@@ -109,7 +109,11 @@ impl GpuEngine {
         }
         self.compile_ahead(batch)?;
         // Batches grow, and the buffers of the last one are too small for this one.
-        if self.latest_batch.swap(batch.levels.len(), Ordering::Relaxed) != batch.levels.len() {
+        if self
+            .latest_batch
+            .swap(batch.levels.len(), Ordering::Relaxed)
+            != batch.levels.len()
+        {
             self.device.settle();
         }
         let growth = self
