@@ -56,8 +56,9 @@ impl Time {
     pub(crate) fn to_text(self) -> Option<String> {
         let seconds = i64::try_from(self.0.div_euclid(1_000_000_000)).ok()?;
         let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        // A year is never longer than 366 days, so that the guess is not too late; and never far too early.
-        let mut year = 1970 + day.div_euclid(366) - 1;
+        // A year is 365 or 366 days long, so that the guess is not too late, before 1970 either; and never far too early.
+        let longest = if day < 0 { 365 } else { 366 };
+        let mut year = 1970 + day.div_euclid(longest) - 1;
         while days_since_1970(year + 1, 1, 1) <= day {
             year += 1;
             if year > 9999 {
