@@ -6,6 +6,7 @@
 //! - `levels`: on which level a slot lives.
 //! - `plan`: which slots are linked together, and how links are chosen.
 //! - `planner`: whether a search walks the graph or compares everything.
+//! - `search`: a search, from checked queries to merged answers; `spread`: which queries a beam cannot answer well.
 //! - `maintain`: the dead taken out.
 //! - `image`: a graph read back, and put back on this device or another.
 //! - `topology`: what holds of every graph, checked and mended: degrees, levels, reachability.
@@ -16,10 +17,8 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
-use crate::engine::{
-    Attachment, Counters, Entry, Hits, LinkBatch, Neighbor, SlotSet, Staged, Walk, slot,
-};
+use crate::config::{CollectionOptions, HnswConfig, SearchPath};
+use crate::engine::{Attachment, Counters, Entry, Hits, LinkBatch, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
 use crate::gpu::metal_buffer_pool::MetalBufferPool;
@@ -31,6 +30,8 @@ mod levels;
 mod maintain;
 mod plan;
 mod planner;
+mod search;
+mod spread;
 mod topology;
 
 pub use image::Topology;
@@ -69,7 +70,7 @@ pub struct GraphStats {
     /// Of both, queries of searches in which only some slots might be found, because others were dead or a filter left them out.
     pub filtered_queries: u64,
     /// Of those that walked the graph, queries that were then answered by comparing every vector that might be found: around them there
-    /// were too few.
+    /// were too few, or everything was about as far as everything else in a collection that is small enough to compare.
     pub rescued_queries: u64,
     /// The path of the latest search.
     pub last_path: Option<SearchPath>,
@@ -353,156 +354,6 @@ impl HnswGraph {
         topology::check(self.storage.engine(), &self.levels, self.entry)
     }
 
-    /// The nearest `min(k, len)` vectors of each query (queries laid end to end), nearest first, ties by slot.
-    /// An answer depends on its query alone, never on the others of the call.
-    ///
-    /// # Errors
-    /// [`VectorizerError::InvalidK`], [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`],
-    /// [`VectorizerError::InvalidEf`], [`VectorizerError::SearchFailed`] where the graph was asked for and there is none,
-    /// [`VectorizerError::OptionNeedsCollection`], no room for the transient buffers, or the device failed.
-    pub fn search(&self, queries: &[f32], k: usize, options: &SearchOptions) -> Result<Answer> {
-        self.search_among(queries, k, options, None)
-    }
-
-    /// The same among the vectors whose slots are in `allowed`: the nearest `min(k, allowed)` of those. The others are walked
-    /// through and never found.
-    ///
-    /// # Errors
-    /// As [`HnswGraph::search`].
-    pub fn search_among(
-        &self,
-        queries: &[f32],
-        k: usize,
-        options: &SearchOptions,
-        allowed: Option<&SlotSet>,
-    ) -> Result<Answer> {
-        options.without_payloads()?;
-        let queries = self.storage.prepare_queries(queries, k)?;
-        let count = queries.len() / self.dimension();
-        let all = slot(self.len());
-        let findable = allowed.map_or(self.len(), |allowed| allowed.count_in(0..all));
-        if findable == 0 {
-            return Ok(Answer {
-                hits: Hits::none(count),
-                path: SearchPath::Exact,
-            });
-        }
-        let k = k.min(findable);
-        let engine = self.storage.engine();
-        let linked = slot(self.linked());
-        let sizes = planner::Sizes {
-            count: findable,
-            linked: allowed.map_or(self.linked(), |allowed| allowed.count_in(0..linked)),
-            walked: self.linked(),
-            k,
-        };
-        let powers = planner::Powers {
-            max_ef: engine.max_ef(),
-            scan_gain: engine.scan_gain(),
-        };
-        let choice = planner::choose(sizes, &self.config, options, powers)?;
-        let (hits, path) = match (choice, self.entry) {
-            (planner::Choice::Graph { ef }, Some(entry)) => {
-                let hits = self.walk(&queries, k, ef, entry, allowed)?;
-                (hits, SearchPath::Graph)
-            }
-            _ => (
-                engine.exact(&queries, k, 0..all, allowed)?,
-                SearchPath::Exact,
-            ),
-        };
-        let graph = path == SearchPath::Graph;
-        if allowed.is_some() {
-            self.filtered_queries
-                .fetch_add(count as u64, Ordering::Relaxed);
-        }
-        let counter = if graph {
-            &self.graph_queries
-        } else {
-            &self.exact_queries
-        };
-        counter.fetch_add(count as u64, Ordering::Relaxed);
-        self.last_path
-            .store(1 + u64::from(graph), Ordering::Relaxed);
-        Ok(Answer { hits, path })
-    }
-
-    /// The graph's answer for the linked slots, merged with the exact one for the tail.
-    fn walk(
-        &self,
-        queries: &[f32],
-        k: usize,
-        ef: usize,
-        entry: Entry,
-        allowed: Option<&SlotSet>,
-    ) -> Result<Hits> {
-        let (engine, linked) = (self.storage.engine(), self.linked());
-        let walk = Walk {
-            entry,
-            level: 0,
-            ef,
-            k: k.min(linked),
-        };
-        let walked = engine.walk(queries, &walk, allowed)?;
-        let hits = if linked == self.len() {
-            walked
-        } else {
-            self.with_tail(queries, k, &walked, allowed)?
-        };
-        self.with_missing(queries, k, hits, allowed)
-    }
-
-    /// What walks found, merged with the nearest of the tail.
-    fn with_tail(
-        &self,
-        queries: &[f32],
-        k: usize,
-        walked: &Hits,
-        allowed: Option<&SlotSet>,
-    ) -> Result<Hits> {
-        let tail = slot(self.linked())..slot(self.len());
-        let tail = self.storage.engine().exact(queries, k, tail, allowed)?;
-        let mut merged = Vec::with_capacity(k * walked.queries());
-        for (walked, tail) in walked.iter().zip(tail.iter()) {
-            let start = merged.len();
-            merge(walked, tail, k, &mut merged);
-            merged.resize(start + k, Neighbor::NONE);
-        }
-        Ok(Hits::new(k, merged))
-    }
-
-    /// The same answers, but for queries that have fewer than `k`: these are answered exactly.
-    fn with_missing(
-        &self,
-        queries: &[f32],
-        k: usize,
-        hits: Hits,
-        allowed: Option<&SlotSet>,
-    ) -> Result<Hits> {
-        let short: Vec<usize> = (0..hits.queries())
-            .filter(|query| hits.of(*query).len() < k)
-            .collect();
-        if short.is_empty() {
-            return Ok(hits);
-        }
-        self.rescued_queries
-            .fetch_add(short.len() as u64, Ordering::Relaxed);
-        let dimension = self.dimension();
-        let asked = |query: &usize| &queries[query * dimension..][..dimension];
-        let asked: Vec<f32> = short.iter().flat_map(asked).copied().collect();
-        let all = 0..slot(self.len());
-        let found = self.storage.engine().exact(&asked, k, all, allowed)?;
-        let mut lists = Vec::with_capacity(k * hits.queries());
-        let mut exact = short.iter().zip(found.iter()).peekable();
-        for query in 0..hits.queries() {
-            let start = lists.len();
-            let found = exact.next_if(|(short, _)| **short == query);
-            lists.extend_from_slice(found.map_or(hits.of(query), |(_, found)| found));
-            lists.resize(start + k, Neighbor::NONE);
-        }
-        Ok(Hits::new(k, lists))
-    }
-
     /// The vector in `slot` as it was added; `None` if there is none.
     ///
     /// # Errors
@@ -579,19 +430,5 @@ impl HnswGraph {
             },
             counters: self.counters(),
         }
-    }
-}
-
-/// The first `k` of two ordered lists.
-fn merge<'a>(mut a: &'a [Neighbor], mut b: &'a [Neighbor], k: usize, out: &mut Vec<Neighbor>) {
-    for _ in 0..k {
-        let list = match (a.first(), b.first()) {
-            (Some(x), Some(y)) if x < y => &mut a,
-            (Some(_), None) => &mut a,
-            (_, Some(_)) => &mut b,
-            (None, None) => return,
-        };
-        out.push(list[0]);
-        *list = &list[1..];
     }
 }

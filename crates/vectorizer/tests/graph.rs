@@ -82,6 +82,10 @@ fn every_engine_builds_the_same_graph_and_finds_the_same() {
             DistanceMetric::DotProduct,
             DistanceMetric::Cosine,
         ] {
+            if count == 5000 && metric != DistanceMetric::Euclidean {
+                // A software adapter takes a minute for each; 1,000 show the other metrics.
+                continue;
+            }
             let seed = (count + dimension) as u64;
             // Unit rows are exact where a length is a power of two.
             let make = if metric == DistanceMetric::Cosine {
@@ -140,7 +144,8 @@ fn an_answer_does_not_depend_on_the_batch() {
         let queries = random_rows(2, 1000, 32);
         let all = graph.search(&queries, 10, &GRAPH).unwrap().hits;
         for size in [1, 7, 64] {
-            for (block, queries) in queries.chunks(size * 32).enumerate().take(30) {
+            let blocks = if size == 64 { 4 } else { 30 };
+            for (block, queries) in queries.chunks(size * 32).enumerate().take(blocks) {
                 let some = graph.search(queries, 10, &GRAPH).unwrap().hits;
                 for (number, hits) in some.iter().enumerate() {
                     assert_eq!(
@@ -164,33 +169,76 @@ fn bell_rows(seed: u64, count: usize, dimension: usize) -> Vec<f32> {
 #[test]
 fn recall_at_the_defaults() {
     // Numbers spread evenly are hard in many dimensions. hnswlib 0.8, with the same parameters on such data, reaches 0.999, 0.994 and 0.982
-    // of 1,000 in 32, 64 and 128 dimensions, and 0.961 of 10,000 in 32. Of 10,000 in 128 it reaches 0.725; 0.80 is the most
-    // that any walk with this beam found over 32 links, even one that begins at the nearest (docs/bench/even-2026-11-23.md).
+    // of 1,000 in 32, 64 and 128 dimensions, and 0.961, 0.857 and 0.725 of 10,000. Walks alone reach 0.905 and 0.784 of 10,000 in 64 and
+    // 128, and hardly more over any 32 links (docs/bench/even-2026-11-23.md): those queries are seen to be hard and compared exactly.
     type Make = fn(u64, usize, usize) -> Vec<f32>;
     let (even, bell): (Make, Make) = (random_rows, bell_rows);
     for (make, count, dimension, sets, floor) in [
         (even, 1000, 32, 1, 0.995),
         (even, 1000, 64, 1, 0.995),
-        (even, 1000, 128, 4, 0.994),
-        (bell, 1000, 32, 1, 0.995),
-        (bell, 1000, 64, 1, 0.995),
-        (bell, 1000, 128, 4, 0.994),
+        (even, 1000, 128, 2, 0.995),
+        (bell, 1000, 128, 2, 0.995),
         (even, 10_000, 32, 1, 0.985),
         (bell, 10_000, 32, 1, 0.985),
+        (even, 10_000, 48, 1, 0.985),
+        (bell, 10_000, 64, 1, 0.985),
+        (even, 10_000, 128, 1, 0.985),
     ] {
         for context in contexts() {
+            let on_cpu = context.device().is_cpu();
+            if !on_cpu && count > 1000 && dimension != 64 {
+                // Building takes a software adapter seconds; one of them shows that engines judge alike.
+                continue;
+            }
             let metric = DistanceMetric::Euclidean;
-            // The mean over a few sets: of those of 1,000 x 128 some reach 0.994, some 0.9966, and 0.995 in the mean.
+            let asked = if on_cpu { 500 } else { 200 };
             let each = (0..sets).map(|set| {
                 let rows = make(77 + 2 * set, count, dimension);
-                let queries = make(78 + 2 * set, 500, dimension);
+                let queries = make(78 + 2 * set, asked, dimension);
                 graph_recall(&built(&context, dimension, metric, &rows), &rows, &queries)
             });
             let recall = each.sum::<f64>() / sets as f64;
+            println!("{context} {count} x {dimension}: recall {recall}, seed 77");
             assert!(
                 recall >= floor,
                 "{context} {count} x {dimension}: recall {recall} under {floor}"
             );
+        }
+    }
+}
+
+#[test]
+fn hard_queries_are_compared_and_easy_ones_are_not() {
+    let dimension = 128;
+    for context in contexts() {
+        let queries = random_rows(5, 50, dimension);
+        // Evenly spread, all is far from all; in three dimensions of the same 128 it is not.
+        let even = random_rows(4, 1500, dimension);
+        let flat = |rows: &[f32]| -> Vec<f32> {
+            let rows = rows.chunks_exact(dimension);
+            let row = |row: &[f32]| [&row[..3], &[0.5; 125]].concat();
+            rows.flat_map(row).collect()
+        };
+        for (rows, queries, compared) in [(&even, &queries, 50), (&flat(&even), &flat(&queries), 0)]
+        {
+            let graph = built(&context, dimension, DistanceMetric::Euclidean, rows);
+            let narrow = SearchOptions {
+                ef: Some(32),
+                ..GRAPH
+            };
+            let answer = graph.search(queries, 10, &narrow).unwrap();
+            assert_eq!(answer.path, SearchPath::Graph, "{context}");
+            let stats = graph.stats();
+            assert_eq!(stats.graph_queries, 50, "{context}");
+            let rescued = stats.rescued_queries;
+            assert!(rescued.abs_diff(compared) <= 2, "{context}: {rescued}");
+            // A beam of four says too little to judge anybody by.
+            let narrower = SearchOptions {
+                ef: Some(4),
+                ..GRAPH
+            };
+            graph.search(queries, 1, &narrower).unwrap();
+            assert_eq!(graph.stats().rescued_queries, rescued, "{context}");
         }
     }
 }

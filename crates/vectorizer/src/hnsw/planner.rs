@@ -13,6 +13,9 @@ use crate::error::{Result, VectorizerError};
 /// Where fewer than one in this many of the linked may be found, walks with the usual beam miss too many.
 const SPARSE: usize = 20;
 
+/// A walk that cannot answer well is made up for by comparing everything where that costs no more than so many walks.
+const COMPARED: usize = 4;
+
 /// What the choice is made from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
@@ -89,6 +92,15 @@ pub(super) fn choose(
             })
         }
     }
+}
+
+/// Whether comparing everything instead costs no more than a few walks, so that it is done for queries that walks cannot answer well.
+pub(super) fn may_compare(sizes: Sizes, ef: usize, config: &HnswConfig, powers: Powers) -> bool {
+    let walk = ef.saturating_mul(config.max_connections);
+    let walks = walk
+        .saturating_mul(powers.scan_gain)
+        .saturating_mul(COMPARED);
+    sizes.count <= walks
 }
 
 #[cfg(test)]
