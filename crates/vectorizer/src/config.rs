@@ -149,7 +149,8 @@ pub enum SearchPath {
     Exact,
     /// The graph is walked; but where fewer than one in twenty may be found, for a filter or because the others are dead, those are all
     /// compared, which is quicker and exact. So are all vectors of a small collection for queries around which everything is about as
-    /// far as everything else, if that costs no more than four walks: beams miss too many there. `stats()` counts them as rescued.
+    /// far as everything else, if ef is at least 32 and comparing costs no more than four walks: beams miss too many there. `stats()` counts
+    /// them as rescued.
     Graph,
 }
 

@@ -9,7 +9,7 @@ use crate::gpu::device::Device;
 use crate::gpu::faults::{Fault, Point};
 use crate::gpu::metal_buffer_pool::MetalBufferPool;
 
-const COUNT: usize = 40;
+const COUNT: usize = 33;
 const DIMENSION: usize = 8;
 
 fn rows(seed: u64, count: usize) -> Vec<Vec<f32>> {
@@ -55,7 +55,7 @@ const LIFE: [Step; 12] = [
             path: crate::config::SearchPath::Graph,
             ..SearchOptions::default()
         };
-        c.search_batch_with(&rows(5, 20), 5, &options).map(drop)
+        c.search_batch_with(&rows(5, 6), 5, &options).map(drop)
     }),
     ("delete", |c| c.delete("v7")),
     ("replace", |c| c.upsert_vector(vectors("v", 6, 1).remove(0))),
@@ -94,7 +94,7 @@ fn live(device: &Device, order: (Point, u64, u64, Fault), expected: &[Seen]) -> 
     let before = device.ledger().total();
     assert_eq!((before.taken, before.count), (0, 0), "{order:?}");
     faults.order(point, number, count, fault);
-    let mut met = 0;
+    let (mut met, mut looked) = (0, false);
     let collection = match create(device, FallbackPolicy::Report) {
         Ok(collection) => collection,
         Err(error) => {
@@ -113,7 +113,9 @@ fn live(device: &Device, order: (Point, u64, u64, Fault), expected: &[Seen]) -> 
             assert_eq!(seen(&collection), expected[at], "{order:?} in {name}");
             step(&collection).unwrap_or_else(|error| panic!("{order:?}, {name} again: {error}"));
         }
-        if met > number {
+        // Right after the fault, and once more when the life is over: looking costs more than living.
+        if !looked && met > number {
+            looked = true;
             assert_eq!(
                 seen(&collection),
                 expected[at + 1],

@@ -101,13 +101,10 @@ impl HnswGraph {
         allowed: Option<&SlotSet>,
         judged: bool,
     ) -> Result<Hits> {
-        let seen = if judged {
-            walk.k.max(spread::SEEN.min(walk.ef))
-        } else {
-            walk.k
-        };
+        let judged = judged && walk.ef >= spread::SEEN;
+        let seen = if judged { spread::SEEN } else { 0 };
         let walk = Walk {
-            k: seen.min(self.linked()),
+            k: walk.k.max(seen).min(self.linked()),
             ..walk
         };
         let walked = self.storage.engine().walk(queries, &walk, allowed)?;
