@@ -10,8 +10,8 @@ use crate::index::{IndexArguments, say, say_json};
 const HELP: &str = "\
 Reads no vectors: it is quick however large the collection is.
 
-JSON: path, format, uuid, dimension, metric, hnsw, seed, vectors, dead, payloads, epoch, linked (null without a graph's file),
-store_bytes, graph_bytes.
+JSON: path, format, uuid, dimension, metric, hnsw, seed, vectors, dead, payloads, payload_indexes, epoch, linked (null without a
+graph's file), store_bytes, graph_bytes.
 Exit status: 0 done; 1 the files are damaged or the collection is open elsewhere; 2 wrong arguments, or there is no collection.";
 
 /// Says what a collection is, how many vectors it holds and how much room it takes.
@@ -41,6 +41,10 @@ pub(crate) fn run(arguments: &StatsArguments) -> Result<()> {
             )
         },
     );
+    let indexed = match stats.payload_indexes.as_slice() {
+        [] => String::new(),
+        keys => format!(", indexed by {}", keys.join(", ")),
+    };
     let lines = [
         format!("collection {} (format {})", stats.path, stats.format),
         format!(
@@ -49,7 +53,7 @@ pub(crate) fn run(arguments: &StatsArguments) -> Result<()> {
             stats.dimension,
             stats.metric
         ),
-        format!("payloads   {}", number(stats.payloads)),
+        format!("payloads   {}{indexed}", number(stats.payloads)),
         format!(
             "dead       {} deleted or replaced, not dropped yet",
             number(stats.dead)

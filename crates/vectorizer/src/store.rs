@@ -43,11 +43,13 @@ pub use check::{CheckReport, StoreStats};
 pub(crate) use check::{check, describe};
 pub(crate) use files::random_uuid;
 pub(crate) use graph_file::GraphFile;
-pub(crate) use tables::{FORMAT, Header};
+pub(crate) use tables::{FIRST_FORMAT, Header};
 
 use files::Folder;
 use places::Places;
-use tables::{DEAD, HEADER, Kind, META, NAMES, PAYLOADS, ROWS, STATE, Totals, sealed, unseal};
+use tables::{
+    DEAD, FORMAT, HEADER, Kind, META, NAMES, PAYLOADS, ROWS, STATE, Totals, sealed, unseal,
+};
 
 /// What redb may hold of the file in memory. The vectors are held by the device, so little is read twice.
 const CACHE_BYTES: usize = 16 << 20;
@@ -257,11 +259,11 @@ fn parse_header(value: &[u8], path: &Path) -> Result<Header> {
     let unreadable = |error| damaged(path, format!("its header cannot be read: {error}"));
     // The version first: what else a later one says is its own affair.
     let Version { format } = serde_json::from_slice(body).map_err(unreadable)?;
-    if format != FORMAT {
+    if !(FIRST_FORMAT..=FORMAT).contains(&format) {
         return Err(VectorizerError::UnsupportedFormat {
             path: shown(path),
             found: format.to_string(),
-            supported: FORMAT.to_string(),
+            supported: format!("{FIRST_FORMAT} to {FORMAT}"),
         });
     }
     serde_json::from_slice(body).map_err(unreadable)
@@ -361,7 +363,8 @@ pub fn fuzz_value(bytes: &[u8]) {
             unseal(Kind::Payload, 0, value)
                 .map(|(_, body)| serde_json::from_slice::<serde_json::Value>(body)),
         ),
-        _ => drop(load::dead_of(0, value)),
+        6 => drop(load::dead_of(0, value)),
+        _ => drop(load::indexes_of(value)),
     }
 }
 

@@ -75,7 +75,8 @@ fn memory_is_used_well_at_the_contracts_sizes() {
                     random.usize(1..4)
                 };
                 let options = SearchOptions {
-                    path: if search % 100 == 0 {
+                    // Never with many queries: a software adapter is slow.
+                    path: if search % 100 == 99 {
                         SearchPath::Exact
                     } else {
                         SearchPath::Graph

@@ -105,7 +105,7 @@ proptest! {
                 }
                 Step::Index(key) => collection.create_payload_index(key).unwrap(),
                 Step::Drop(key) => {
-                    collection.drop_payload_index(key);
+                    collection.drop_payload_index(key).unwrap();
                 }
             }
         }
@@ -215,8 +215,8 @@ fn it_says_what_an_index_did_and_what_was_looked_at() {
     collection.add_vector(vector(1000, None)).unwrap();
     assert_eq!(collection.count(&filter).unwrap(), 1);
     assert_eq!(collection.stats().filters.evaluated, after.evaluated + 1);
-    assert!(collection.drop_payload_index("color"));
-    assert!(!collection.drop_payload_index("color"));
+    assert!(collection.drop_payload_index("color").unwrap());
+    assert!(!collection.drop_payload_index("color").unwrap());
     assert!(collection.create_payload_index("a..b").is_err());
     let text = collection.explain(&filter).unwrap().to_string();
     assert!(

@@ -109,14 +109,14 @@ fn recall(
 fn every_engine_finds_the_same_among_some_and_alone_as_in_company() {
     for (count, dimension, share, ks) in [
         (40, 3, 0.5, &[1, 100][..]),
-        (1500, 16, 0.9, &[10]),
-        (1500, 70, 0.4, &[10, 100]),
-        (1500, 16, 0.1, &[10]),
-        (1500, 16, 0.03, &[10]),
+        (600, 16, 0.9, &[10]),
+        (600, 70, 0.4, &[10, 100]),
+        (600, 16, 0.1, &[10]),
+        (600, 16, 0.03, &[10]),
     ] {
         let seed = count as u64 + dimension as u64;
         let rows = integer_rows(seed, count, dimension);
-        let queries = integer_rows(seed + 1, 140, dimension);
+        let queries = integer_rows(seed + 1, 80, dimension);
         let graphs: Vec<_> = contexts()
             .iter()
             .map(|context| plain(context, dimension, &rows))
@@ -177,10 +177,10 @@ fn recall_holds_however_few_may_be_found_and_wherever_they_live() {
     let (seed, dimension) = (31, 24);
     for context in contexts() {
         // A software adapter is slow.
-        let (count, asked) = if !context.device().is_cpu() {
-            (3000, 60)
+        let (count, asked, alone) = if !context.device().is_cpu() {
+            (1200, 40, 8)
         } else {
-            (10_000, 100)
+            (10_000, 100, 20)
         };
         let rows = clusters(seed, count, dimension, 50);
         let queries = clusters(seed, count + asked, dimension, 50)[count * dimension..].to_vec();
@@ -210,7 +210,7 @@ fn recall_holds_however_few_may_be_found_and_wherever_they_live() {
         }
         // What is near or far of each query itself.
         let mut far = [0.0; 4];
-        let some_queries = queries.chunks_exact(dimension).take(20);
+        let some_queries = queries.chunks_exact(dimension).take(alone);
         for query in some_queries {
             let order = nearest(&rows, query, count, &SlotSet::full(count));
             let set = |range: std::ops::Range<usize>| {
@@ -226,7 +226,7 @@ fn recall_holds_however_few_may_be_found_and_wherever_they_live() {
                 set(count / 10 * 9..count),
             ];
             for (sum, allowed) in far.iter_mut().zip(&sets) {
-                *sum += recall(&graph, &rows, query, allowed, SearchPath::Graph) / 20.0;
+                *sum += recall(&graph, &rows, query, allowed, SearchPath::Graph) / alone as f64;
             }
         }
         assert!(
@@ -246,11 +246,11 @@ fn every_engine_is_left_with_the_same_graph_when_the_dead_are_taken_out() {
     for (count, dimension, m, share) in [
         (1, 3, 16, 0.0),
         (40, 3, 16, 0.5),
-        (1000, 16, 16, 0.99),
-        (1000, 16, 5, 0.5),
-        (2500, 16, 16, 0.5),
-        (1000, 33, 40, 0.3),
-        (1500, 16, 16, 0.05),
+        (600, 16, 16, 0.99),
+        (600, 16, 5, 0.5),
+        (1100, 16, 16, 0.5),
+        (400, 33, 40, 0.3),
+        (800, 16, 16, 0.05),
         (300, 16, 16, 0.0),
     ] {
         let seed = (count + m) as u64;
@@ -302,7 +302,7 @@ fn without_the_dead_a_graph_is_as_good_as_a_new_one() {
     let (seed, dimension) = (77, 24);
     for context in contexts() {
         let (count, asked) = if !context.device().is_cpu() {
-            (3000, 100)
+            (1200, 60)
         } else {
             (10_000, 200)
         };
@@ -337,27 +337,33 @@ fn without_the_dead_a_graph_is_as_good_as_a_new_one() {
 #[test]
 fn slots_that_come_later_are_linked_to_what_is_left() {
     for context in contexts() {
-        let (count, dimension) = (3000, 12);
+        // Before the dead are taken out, with a tail, and in the end.
+        let [linked, tailed, count] = if context.device().is_cpu() {
+            [2000, 2500, 3000]
+        } else {
+            [500, 600, 800]
+        };
+        let dimension = 12;
         let rows = random_rows(5, count, dimension);
-        let mut graph = plain(&context, dimension, &rows[..2000 * dimension]);
-        let alive = some(3, 2000, 0.5);
+        let mut graph = plain(&context, dimension, &rows[..linked * dimension]);
+        let alive = some(3, linked, 0.5);
         graph
-            .append(&rows[2000 * dimension..2500 * dimension])
+            .append(&rows[linked * dimension..tailed * dimension])
             .unwrap();
         let mut with_tail = alive.clone();
-        with_tail.extend(2000..2500);
-        with_tail.remove(2001);
+        with_tail.extend(slots(tailed).skip(linked));
+        with_tail.remove(slots(linked).end + 1);
         graph.consolidate(&with_tail).unwrap();
         assert_eq!(
             (graph.len(), graph.linked()),
             (with_tail.len(), alive.len())
         );
-        graph.append(&rows[2500 * dimension..]).unwrap();
+        graph.append(&rows[tailed * dimension..]).unwrap();
         graph.build(|_| ControlFlow::Continue(())).unwrap();
         graph.check().unwrap();
         let left: Vec<f32> = with_tail
             .iter()
-            .chain(2500..3000)
+            .chain(slots(count).skip(tailed))
             .flat_map(|slot| {
                 rows[slot as usize * dimension..][..dimension]
                     .iter()
@@ -368,5 +374,55 @@ fn slots_that_come_later_are_linked_to_what_is_left() {
         let all = SlotSet::full(graph.len());
         let recall = recall(&graph, &left, &queries, &all, SearchPath::Graph);
         assert!(recall >= 0.98, "{context}: recall {recall}");
+    }
+}
+
+#[test]
+fn filters_that_allow_only_copies_or_only_what_lies_far_off_find_it() {
+    let (seed, dimension) = (57, 12);
+    for context in contexts() {
+        let count = if context.device().is_cpu() { 6000 } else { 700 };
+        let mut rows = clusters(seed, count, dimension, 20);
+        let copy: Vec<f32> = rows[..dimension].to_vec();
+        let is_copy = |slot: u32| slot.is_multiple_of(10);
+        let is_far = |slot: u32| !is_copy(slot) && slot % 9 == 4;
+        for (slot, row) in (0u32..).zip(rows.chunks_exact_mut(dimension)) {
+            if is_copy(slot) {
+                row.copy_from_slice(&copy);
+            } else if is_far(slot) {
+                row.iter_mut().for_each(|component| *component += 20.0);
+            }
+        }
+        let graph = plain(&context, dimension, &rows);
+        let mut queries = random_rows(seed, 20, dimension);
+        queries.extend(&copy);
+        queries.extend(copy.iter().map(|component| component + 20.0));
+        let some: SlotSet = slots(count)
+            .filter(|slot| is_copy(*slot) && slot % 3 == 1)
+            .collect();
+        for (allowed, told) in [
+            (
+                slots(count).filter(|slot| is_copy(*slot)).collect(),
+                "copies",
+            ),
+            (some, "few of the copies"),
+            (
+                slots(count).filter(|slot| is_far(*slot)).collect(),
+                "a far cluster",
+            ),
+            (
+                slots(count).filter(|slot| !is_far(*slot)).collect(),
+                "all but it",
+            ),
+            (SlotSet::from_iter([4]), "one slot"),
+        ] {
+            for path in [SearchPath::Auto, SearchPath::Graph] {
+                let recall = recall(&graph, &rows, &queries, &allowed, path);
+                assert!(
+                    recall >= 0.95,
+                    "{context}: {told}, {path:?}, seed {seed}: recall {recall}"
+                );
+            }
+        }
     }
 }

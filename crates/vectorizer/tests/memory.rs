@@ -9,8 +9,7 @@ mod support;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::{contexts, random_rows, recall, vectors};
 use vectorizer::collection::{Collection, FallbackKind};
@@ -378,107 +377,5 @@ fn after_the_warm_up_a_search_allocates_nothing() {
         if !device.is_cpu() {
             assert!(after.hits >= warm.hits + 150, "{after:?}");
         }
-    }
-}
-
-/// Seconds of the test below; its long form is 60.
-fn seconds() -> u64 {
-    let text = std::env::var("VECTORIZER_STRESS_SECONDS");
-    text.ok().and_then(|text| text.parse().ok()).unwrap_or(3)
-}
-
-#[test]
-fn sixteen_threads_search_add_and_watch_and_the_figures_add_up() {
-    let _alone = alone();
-    const DIMENSION: usize = 24;
-    for context in contexts() {
-        let own = context.with_limit(Some(1 << 30));
-        let collection = collection(&own, DIMENSION, FallbackPolicy::Forbid);
-        collection
-            .add_vectors_batch(vectors(&random_rows(1, 500, DIMENSION), DIMENSION))
-            .unwrap();
-        collection.optimize().unwrap();
-        let monitor = VramMonitor::new(own.device());
-        let stop = AtomicBool::new(false);
-        let (added, searched, watched) = (
-            AtomicUsize::new(500),
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-        );
-        std::thread::scope(|scope| {
-            for thread in 0..16u64 {
-                let (collection, monitor, stop) = (&collection, &monitor, &stop);
-                let (added, searched, watched) = (&added, &searched, &watched);
-                scope.spawn(move || {
-                    let mut round = 0u64;
-                    while !stop.load(Ordering::Relaxed) {
-                        round += 1;
-                        match thread % 4 {
-                            0 => {
-                                let data = random_rows(1000 * thread + round, 1, DIMENSION);
-                                let vector = vectorizer::models::Vector {
-                                    id: format!("{thread}-{round}"),
-                                    data: data.clone(),
-                                    payload: None,
-                                };
-                                collection.add_vector(vector).unwrap();
-                                added.fetch_add(1, Ordering::Relaxed);
-                                let found = collection.search(&data, 1).unwrap();
-                                assert!(found[0].distance <= 0.0, "what was added is found");
-                            }
-                            1 | 2 => {
-                                let query = random_rows(7 * thread + round, 3, DIMENSION);
-                                let queries: Vec<&[f32]> = query.chunks(DIMENSION).collect();
-                                let found = collection.search_batch(&queries, 10).unwrap();
-                                assert!(found.iter().all(|hits| hits.len() == 10));
-                                searched.fetch_add(3, Ordering::Relaxed);
-                            }
-                            _ => {
-                                let (_, stats) = monitor.monitor_operation(|| collection.stats());
-                                assert!(stats.peak >= stats.before.max(stats.after));
-                                monitor.validate_all_vram().unwrap();
-                                assert!(!monitor.generate_vram_report().to_prometheus().is_empty());
-                                watched.fetch_add(1, Ordering::Relaxed);
-                            }
-                        }
-                    }
-                });
-            }
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_secs(seconds()) {
-                std::thread::park_timeout(Duration::from_millis(50));
-            }
-            stop.store(true, Ordering::Relaxed);
-        });
-        let counts = [&added, &searched, &watched].map(|count| count.load(Ordering::Relaxed));
-        println!(
-            "{context}: {} added, {} searched, {} looks",
-            counts[0], counts[1], counts[2]
-        );
-        assert!(counts.iter().all(|count| *count > 0));
-        assert_eq!(collection.vector_count(), counts[0]);
-        let device = own.device();
-        let pool = MetalBufferPool::new(device.clone()).get_memory_stats();
-        assert_eq!(pool.bytes_in_use, 0, "{pool:?}");
-        let (total, by_label) = device.ledger().statement();
-        let sum = |figure: fn(&vectorizer::gpu::memory::Account) -> u64| {
-            by_label
-                .iter()
-                .map(|(_, account)| figure(account))
-                .sum::<u64>()
-        };
-        assert_eq!(
-            (sum(|a| a.taken), sum(|a| a.used), sum(|a| a.count)),
-            (total.taken, total.used, total.count)
-        );
-        assert_eq!(device.ledger().account(Label::Pool).taken, pool.bytes_kept);
-        let stats = collection.stats();
-        assert_eq!(
-            stats.row_bytes + stats.graph_bytes,
-            total.taken - pool.bytes_kept - device.ledger().account(Label::Kernels).taken
-        );
-        drop(collection);
-        MetalBufferPool::new(device.clone()).compact();
-        assert_eq!(device.ledger().total().taken, 0);
     }
 }

@@ -12,7 +12,9 @@ use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::hnsw::{HnswGraph, Progress};
 use crate::models::DistanceMetric;
-use crate::store::{self, CheckReport, Durability, FORMAT, GraphFile, Header, Store, StoreStats};
+use crate::store::{
+    self, CheckReport, Durability, FIRST_FORMAT, GraphFile, Header, Store, StoreStats,
+};
 
 /// How to open a collection, beyond what it is itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,7 +98,7 @@ impl Collection {
         let mut collection = Self::with_context(context, dimension, metric, options)?;
         let path = path.as_ref();
         let header = Header {
-            format: FORMAT,
+            format: FIRST_FORMAT,
             uuid: store::random_uuid(path)?,
             dimension,
             metric,
@@ -178,6 +180,11 @@ impl Collection {
         let state = collection.state.get_mut();
         for slot in store.read_dead()? {
             state.delete(slot);
+        }
+        // Before the payloads, which they then follow.
+        for key in store.read_indexes()? {
+            let index = state.payloads.stage_index(&key)?;
+            state.payloads.commit_index(&key, index);
         }
         store.read_payloads(|slot, payload| {
             state.payloads.insert(slot, payload);

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::select::{Explanation, Means, Selection, select};
-use super::{Collection, State};
+use super::{Change, Collection, State};
 use crate::error::{Result, VectorizerError};
 use crate::filter::{Filter, Plan};
 use crate::models::{Payload, Vector};
@@ -138,31 +138,46 @@ impl Selections {
 
 impl Collection {
     /// Indexes the values at `key` (a [path](crate::filter#paths)): conditions on exactly this key are then answered without looking at payloads. The
-    /// index follows every change. Doing it again does nothing. Searches go on meanwhile.
+    /// index follows every change. Doing it again does nothing. Searches go on meanwhile. A collection on disk remembers which fields are indexed, and
+    /// indexes them again when it is opened.
     ///
     /// Cost: one pass over the payloads; memory for each value and, in bitmaps, for each vector that has it. An index on a part of an array
     /// (`a[].b`) serves that key and no other.
     ///
     /// # Errors
-    /// [`VectorizerError::InvalidFilter`] for a key that is none.
+    /// [`VectorizerError::InvalidFilter`] for a key that is none; [`VectorizerError::StoreFailed`], and there is no index then.
     pub fn create_payload_index(&self, key: &str) -> Result<()> {
         // Nobody writes between what is staged and what is shown.
         let _writer = self.writer.lock();
-        let staged = {
+        let (staged, mut keys) = {
             let state = self.state.read();
             if state.payloads.index(key).is_some() {
                 return Ok(());
             }
-            state.payloads.stage_index(key)?
+            let keys: Vec<String> = state.payloads.indexed().map(str::to_owned).collect();
+            (state.payloads.stage_index(key)?, keys)
         };
+        keys.push(key.to_owned());
+        keys.sort_unstable();
+        self.record(&Change::SetIndexes { keys: &keys })?;
         self.state.write().payloads.commit_index(key, staged);
         Ok(())
     }
 
     /// Forgets the index of `key`; whether there was one. Filters mean the same without it.
-    pub fn drop_payload_index(&self, key: &str) -> bool {
+    ///
+    /// # Errors
+    /// [`VectorizerError::StoreFailed`]; the index stays then.
+    pub fn drop_payload_index(&self, key: &str) -> Result<bool> {
         let _writer = self.writer.lock();
-        self.state.write().payloads.drop_index(key)
+        let mut keys = self.payload_indexes();
+        let before = keys.len();
+        keys.retain(|other| other != key);
+        if keys.len() == before {
+            return Ok(false);
+        }
+        self.record(&Change::SetIndexes { keys: &keys })?;
+        Ok(self.state.write().payloads.drop_index(key))
     }
 
     /// The keys that are indexed, in alphabetical order.

@@ -31,6 +31,11 @@ pub(crate) enum Change<'a> {
         /// `None` takes it away.
         payload: Option<&'a Payload>,
     },
+    /// Other fields of payloads are indexed.
+    SetIndexes {
+        /// All that are from now on, in order.
+        keys: &'a [String],
+    },
     /// The slots of the dead are dropped: those of the living move together, in their order.
     DropDead,
 }

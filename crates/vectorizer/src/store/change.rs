@@ -6,8 +6,8 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::blocks::{self, Names, next_run, rows_bytes, small};
 use super::tables::{
-    DEAD, Kind, META, NAMES, PAGE_BYTES, PAGE_ROWS, PAYLOADS, ROWS, SEAL_BYTES, STATE, Totals,
-    chained, sealed, unseal,
+    DEAD, FORMAT, HEADER, Header, INDEXES, Kind, META, NAMES, PAGE_BYTES, PAGE_ROWS, PAYLOADS,
+    ROWS, SEAL_BYTES, STATE, Totals, chained, sealed, unseal,
 };
 use super::{Durability, Inner, OrFailed as _, Store, guarded};
 use crate::collection::journal::{Change, Journal};
@@ -26,6 +26,7 @@ impl Journal for Arc<Store> {
             Change::Delete { slots } => self.delete(slots),
             Change::SetPayload { slot, payload } => self.set_payload(slot, payload),
             Change::DropDead => self.drop_dead(),
+            Change::SetIndexes { keys } => self.set_indexes(keys),
         }
     }
 }
@@ -98,6 +99,36 @@ impl Store {
         self.transact(self.durability, |change| {
             let sequence = change.sequence(slot)?;
             change.set_payload(sequence, payload)
+        })
+    }
+
+    /// These fields are indexed from now on, and no others.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    fn set_indexes(&self, keys: &[String]) -> Result<()> {
+        let path = self.path();
+        self.transact(self.durability, |change| {
+            let json = |error: serde_json::Error| super::failed(path, error.to_string());
+            let mut meta = change.write.open_table(META).or_failed(path)?;
+            if keys.is_empty() {
+                meta.remove(INDEXES).or_failed(path)?;
+                change.totals.index_seal = 0;
+                return Ok(());
+            }
+            let body = serde_json::to_vec(keys).map_err(json)?;
+            let value = sealed(Kind::Indexes, 0, &body);
+            meta.insert(INDEXES, value.as_slice()).or_failed(path)?;
+            change.totals.index_seal = seal_of(&value);
+            // Programs that do not know of this record are not to lose it.
+            let header = Header {
+                format: FORMAT,
+                ..self.header.clone()
+            };
+            let body = serde_json::to_vec(&header).map_err(json)?;
+            meta.insert(HEADER, sealed(Kind::Header, 0, &body).as_slice())
+                .or_failed(path)?;
+            Ok(())
         })
     }
 

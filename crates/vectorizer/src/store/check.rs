@@ -52,6 +52,8 @@ pub struct StoreStats {
     pub dead: u64,
     /// Vectors with a payload.
     pub payloads: u64,
+    /// The fields of payloads that are indexed.
+    pub payload_indexes: Vec<String>,
     /// How often dead vectors have been dropped.
     pub epoch: u64,
     /// How many vectors the graph's file links; `None` without one.
@@ -68,6 +70,7 @@ pub(crate) fn describe(path: &Path) -> Result<StoreStats> {
     let (header, totals) = (store.header().clone(), store.totals());
     let (store_bytes, graph_bytes) = store.file_bytes();
     let linked = store.graph_file_links();
+    let payload_indexes = store.read_indexes()?;
     store.close()?;
     Ok(StoreStats {
         path: shown(path),
@@ -80,6 +83,7 @@ pub(crate) fn describe(path: &Path) -> Result<StoreStats> {
         vectors: totals.rows.saturating_sub(totals.dead),
         dead: totals.dead,
         payloads: totals.payloads,
+        payload_indexes,
         epoch: totals.epoch,
         linked,
         store_bytes,
@@ -160,6 +164,7 @@ fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
             report.problems.push(problem);
         }
     })?;
+    store.read_indexes()?;
     match store.read_graph() {
         GraphFile::Missing => {}
         GraphFile::Unusable(reason) => report

@@ -7,7 +7,7 @@ use redb::{Database, ReadTransaction, ReadableTable as _};
 use super::files::{Folder, create_anew, random_uuid};
 use super::places::Places;
 use super::tables::{
-    DEAD, HEADER, Header, Kind, META, NAMES, PAYLOADS, ROWS, STATE, Totals, sealed,
+    DEAD, FORMAT, HEADER, Header, INDEXES, Kind, META, NAMES, PAYLOADS, ROWS, STATE, Totals, sealed,
 };
 use super::{Durability, OrFailed as _, Store, failed, guarded, shown};
 use crate::error::{Result, VectorizerError};
@@ -29,9 +29,13 @@ impl Store {
     pub(crate) fn moment(&self) -> Result<Moment> {
         let read = self.read()?;
         let inner = self.inner.lock();
+        let mut header = self.header.clone();
+        if inner.totals.index_seal != 0 {
+            header.format = FORMAT;
+        }
         Ok(Moment {
             read,
-            header: self.header.clone(),
+            header,
             totals: inner.totals,
             places: inner.places.clone(),
         })
@@ -77,6 +81,10 @@ impl Moment {
                 .or_failed(path)?;
             meta.insert(STATE, self.totals.to_value().as_slice())
                 .or_failed(path)?;
+            let original = self.read.open_table(META).or_failed(path)?;
+            if let Some(indexes) = original.get(INDEXES).or_failed(path)? {
+                meta.insert(INDEXES, indexes.value()).or_failed(path)?;
+            }
             for name in [ROWS, NAMES, PAYLOADS, DEAD] {
                 let mut table = write.open_table(name).or_failed(path)?;
                 for entry in self

@@ -5,7 +5,8 @@ use redb::{AccessGuard, Range, ReadTransaction, ReadableDatabase as _};
 use super::blocks::{self, Names};
 use super::places::Places;
 use super::tables::{
-    DEAD, Kind, NAMES, PAGE_BYTES, PAGE_ROWS, PAYLOADS, ROWS, Totals, chained, unseal,
+    DEAD, INDEXES, Kind, META, NAMES, PAGE_BYTES, PAGE_ROWS, PAYLOADS, ROWS, Totals, chained,
+    unseal,
 };
 use super::{OrFailed as _, Store, guarded};
 use crate::error::Result;
@@ -152,6 +153,29 @@ impl Store {
         })
     }
 
+    /// The fields of payloads that are indexed.
+    ///
+    /// # Errors
+    /// As [`Store::read_rows`].
+    pub(crate) fn read_indexes(&self) -> Result<Vec<String>> {
+        let path = self.path();
+        let read = self.read()?;
+        guarded(path, || {
+            let meta = read.open_table(META).or_failed(path)?;
+            let record = meta.get(INDEXES).or_failed(path)?;
+            let (mark, keys) = match &record {
+                None => (0, Vec::new()),
+                Some(record) => indexes_of(record.value())
+                    .ok_or_else(|| self.damaged("the checksum of its indexes is wrong"))?,
+            };
+            if mark == self.inner.lock().totals.index_seal {
+                Ok(keys)
+            } else {
+                Err(self.damaged("its record of indexes is another than was written"))
+            }
+        })
+    }
+
     /// A view of the store as it is now, whatever is written afterwards.
     pub(super) fn read(&self) -> Result<ReadTransaction> {
         let inner = self.inner.lock();
@@ -225,6 +249,12 @@ impl Store {
         group.names.push(ids);
         Ok(true)
     }
+}
+
+/// The seal of the record of indexed fields, and the fields.
+pub(super) fn indexes_of(value: &[u8]) -> Option<(u64, Vec<String>)> {
+    let (mark, body) = unseal(Kind::Indexes, 0, value)?;
+    Some((mark, serde_json::from_slice(body).ok()?))
 }
 
 /// The seal of a page of deletions, and the sequence numbers in it.

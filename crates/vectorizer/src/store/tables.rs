@@ -10,10 +10,12 @@ use twox_hash::XxHash3_64;
 use crate::config::HnswConfig;
 use crate::models::DistanceMetric;
 
-/// The version of everything described here. A file of another one is refused by name.
-pub(crate) const FORMAT: u32 = 1;
+/// The latest version of everything described here. A file of a later one is refused by name.
+pub(crate) const FORMAT: u32 = 2;
+/// The version of a store in which no field was ever indexed. Programs that know only this one read it.
+pub(crate) const FIRST_FORMAT: u32 = 1;
 
-/// Two records: [`HEADER`] and [`STATE`].
+/// Records: [`HEADER`], [`STATE`] and, where fields are indexed, [`INDEXES`].
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Runs of rows, by the sequence number of the first.
 pub(super) const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows");
@@ -26,6 +28,7 @@ pub(super) const DEAD: TableDefinition<u64, &[u8]> = TableDefinition::new("dead"
 
 pub(super) const HEADER: &str = "header";
 pub(super) const STATE: &str = "state";
+pub(super) const INDEXES: &str = "indexes";
 
 /// Sequence numbers of one value of [`DEAD`].
 pub(super) const PAGE_ROWS: u64 = 4096;
@@ -46,6 +49,7 @@ pub(super) enum Kind {
     Dead = 6,
     GraphHeader = 7,
     GraphBlock = 8,
+    Indexes = 9,
 }
 
 /// The checksum of `body` as the value of `key` in its table: no other place has the same.
@@ -76,7 +80,7 @@ pub(super) fn unseal(kind: Kind, key: u64, value: &[u8]) -> Option<(u64, &[u8])>
 /// What a collection is, fixed when it is created. Stored as JSON, so that a later version can read it whatever it adds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header {
-    /// [`FORMAT`] of the version that wrote it.
+    /// The first version that reads it: [`FIRST_FORMAT`] to [`FORMAT`].
     pub(crate) format: u32,
     /// Tells this collection from all others, in hexadecimal.
     pub(crate) uuid: String,
@@ -111,9 +115,12 @@ pub(crate) struct Totals {
     pub(crate) payload_seals: u64,
     /// The seals of all entries of `dead`, by exclusive or.
     pub(crate) dead_seals: u64,
+    /// The seal of the record of indexed fields; 0 where there is none.
+    pub(crate) index_seal: u64,
 }
 
 impl Totals {
+    /// Without the last one, which stands there only if it is not 0: the first version knew no other.
     const FIELDS: usize = 9;
 
     pub(super) fn to_value(self) -> Vec<u8> {
@@ -128,19 +135,25 @@ impl Totals {
             self.payload_seals,
             self.dead_seals,
         ];
-        let body: Vec<u8> = fields.into_iter().flat_map(u64::to_le_bytes).collect();
+        let indexed = (self.index_seal != 0).then_some(self.index_seal);
+        let fields = fields.into_iter().chain(indexed);
+        let body: Vec<u8> = fields.flat_map(u64::to_le_bytes).collect();
         sealed(Kind::State, 0, &body)
     }
 
     pub(super) fn from_value(value: &[u8]) -> Option<Self> {
         let (_, body) = unseal(Kind::State, 0, value)?;
         let (fields, rest) = body.as_chunks::<8>();
-        let fields: [u64; Self::FIELDS] = fields
+        let fields: Vec<u64> = fields
             .iter()
             .map(|bytes| u64::from_le_bytes(*bytes))
-            .collect::<Vec<_>>()
-            .try_into()
-            .ok()?;
+            .collect();
+        let (fields, indexed) = fields.split_first_chunk::<{ Self::FIELDS }>()?;
+        let index_seal = match indexed {
+            [] => 0,
+            [seal] if *seal != 0 => *seal,
+            _ => return None,
+        };
         let [
             epoch,
             next,
@@ -151,7 +164,7 @@ impl Totals {
             chain,
             payload_seals,
             dead_seals,
-        ] = fields;
+        ] = *fields;
         rest.is_empty().then_some(Self {
             epoch,
             next,
@@ -162,6 +175,7 @@ impl Totals {
             chain,
             payload_seals,
             dead_seals,
+            index_seal,
         })
     }
 }
@@ -200,7 +214,7 @@ mod tests {
 
     #[test]
     fn totals_come_back() {
-        let totals = Totals {
+        let mut totals = Totals {
             epoch: 1,
             next: 2,
             blocks: 3,
@@ -210,8 +224,14 @@ mod tests {
             chain: 7,
             payload_seals: 8,
             dead_seals: u64::MAX,
+            index_seal: 0,
         };
+        // As the first version wrote them.
+        assert_eq!(totals.to_value().len(), 80);
         assert_eq!(Totals::from_value(&totals.to_value()), Some(totals));
         assert_eq!(Totals::from_value(&totals.to_value()[..79]), None);
+        totals.index_seal = 9;
+        assert_eq!(totals.to_value().len(), 88);
+        assert_eq!(Totals::from_value(&totals.to_value()), Some(totals));
     }
 }

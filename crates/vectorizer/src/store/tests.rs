@@ -119,7 +119,7 @@ fn steps(seed: u64, count: usize) -> Vec<Step> {
 
 fn header() -> Header {
     Header {
-        format: FORMAT,
+        format: FIRST_FORMAT,
         uuid: "0123456789abcdef0123456789abcdef".to_owned(),
         dimension: DIMENSION,
         metric: DistanceMetric::Euclidean,

@@ -40,6 +40,7 @@ fn small() -> Small {
     let mut random = fastrand::Rng::with_seed(4);
     let disk = Disk::new(Vec::new());
     let collection = open(folder.path(), &disk, Durability::EveryBatch).unwrap();
+    collection.create_payload_index("value").unwrap();
     let vectors: Vec<Vector> = (0..COUNT).map(|id| vector(&mut random, id)).collect();
     let steps = [
         Step::Add(vectors[..60].to_vec()),
@@ -207,6 +208,7 @@ fn a_changed_byte_of_the_store_is_seen_or_does_no_harm() {
                     contents(&collection, &[&small.model]) == small.model,
                     "byte {place}: other contents"
                 );
+                assert_eq!(collection.payload_indexes(), ["value"], "byte {place}");
                 harmless += 1;
             }
         }
