@@ -15,6 +15,7 @@ use crate::dataset::DataSet;
 use crate::error::DataError;
 use crate::ids::IdTable;
 use crate::lines::{Build, Line, Memory, Point, Subject};
+use crate::measure::{self, Passes, WARM_UP};
 use crate::percentile::percentile;
 use crate::recall::recall;
 use crate::sampler::Sampler;
@@ -25,17 +26,6 @@ pub const OURS: &str = "vectorizer";
 pub const OURS_EXACT: &str = "vectorizer exact";
 /// Bytes of rows that are added at a time.
 const ADD_BLOCK: usize = 32 << 20;
-/// Searching all queries is repeated for so long, and at most so often; what counts is the median.
-const PASSES_TIME: Duration = Duration::from_millis(300);
-const PASSES: usize = 15;
-/// Single queries that are timed, and for how long at most.
-const SINGLES: usize = 2_000;
-const SINGLES_TIME: Duration = Duration::from_secs(1);
-/// Queries before a clock counts.
-const WARM_UP: usize = 50;
-/// Beam widths between which a recall is looked for.
-const EFFORTS: (usize, usize) = (10, 4_096);
-
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
@@ -84,37 +74,6 @@ pub enum Event<'a> {
     At(usize),
     /// Something was measured.
     Line(Box<Line>),
-}
-
-/// The smallest effort, within the bounds, whose recall reaches `target`, by doubling and then bisection; `None` if none does.
-///
-/// # Errors
-/// `recall`'s.
-pub fn smallest_effort<E>(
-    target: f64,
-    mut recall: impl FnMut(usize) -> Result<f64, E>,
-) -> Result<Option<usize>, E> {
-    let (mut low, most) = EFFORTS;
-    if recall(low)? >= target {
-        return Ok(Some(low));
-    }
-    let mut step = 2 * low;
-    while step < most && recall(step)? < target {
-        (low, step) = (step, 2 * step);
-    }
-    let mut high = step.min(most);
-    if recall(high)? < target {
-        return Ok(None);
-    }
-    while high - low > (low / 64).max(1) {
-        let middle = low.midpoint(high);
-        if recall(middle)? >= target {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    Ok(Some(high))
 }
 
 /// Measures everything once.
@@ -293,7 +252,7 @@ impl Run<'_> {
         }
         let mut usual = efs.first().copied();
         for (at, &target) in targets.iter().enumerate() {
-            if let Some(ef) = smallest_effort(target, |ef| self.recall(ef))? {
+            if let Some(ef) = measure::smallest_effort(target, |ef| self.recall(ef))? {
                 let point = self.point(Some(ef), Some(target), self.set.queries.rows(), true)?;
                 tell(Event::Line(Box::new(Line::Point(point))));
                 if at == 0 {
@@ -351,22 +310,24 @@ impl Run<'_> {
         let warm = &self.queries[..count.min(WARM_UP) * dimension];
         self.graph.search(warm, self.plan.k, &options)?;
         let before = self.graph.stats().counters;
-        let mut rates = Vec::new();
-        let mut found = IdTable::new(self.truth.width());
-        let timing = Instant::now();
-        while rates.is_empty() || (rates.len() < PASSES && timing.elapsed() < PASSES_TIME) {
-            found = IdTable::new(self.truth.width());
-            let start = Instant::now();
+        let Passes {
+            qps,
+            count: passes,
+            found,
+        } = measure::passes(count, || {
+            let mut found = IdTable::new(self.truth.width());
             for queries in self.queries.chunks(batch.max(1) * dimension) {
                 self.search(queries, &options, &mut found)?;
             }
-            rates.push(count as f64 / start.elapsed().as_secs_f64().max(1e-9));
-        }
+            Ok::<_, SweepError>(found)
+        })?;
         let work = difference(self.graph.stats().counters, before);
-        let searched = rates.len() * count;
+        let searched = passes * count;
         let recall = self.recall_of(&found)?;
         let mut times = if singly {
-            self.singles(&options)?
+            measure::singles(self.queries.chunks_exact(dimension), |query| {
+                self.graph.search(query, self.plan.k, &options).map(drop)
+            })?
         } else {
             Vec::new()
         };
@@ -382,32 +343,13 @@ impl Run<'_> {
             target,
             batch,
             recall,
-            qps: crate::percentile::percentile(&mut rates, 50.0),
+            qps,
             p50_us: percentile(&mut times, 50.0),
             p99_us: percentile(&mut times, 99.0),
             distances: Some(each(work.distances, searched)),
             hops: Some(each(work.hops, searched)),
             bytes: Some(each(work.bytes, searched)),
         })
-    }
-
-    /// Microseconds of queries that come one by one.
-    fn singles(&self, options: &SearchOptions) -> Result<Vec<f64>> {
-        let singles = self.queries.chunks_exact(self.set.queries.dimension());
-        for query in singles.clone().take(WARM_UP) {
-            self.graph.search(query, self.plan.k, options)?;
-        }
-        let timing = Instant::now();
-        let mut times = Vec::with_capacity(SINGLES);
-        for query in singles.take(SINGLES) {
-            let start = Instant::now();
-            self.graph.search(query, self.plan.k, options)?;
-            times.push(start.elapsed().as_secs_f64() * 1e6);
-            if timing.elapsed() > SINGLES_TIME {
-                break;
-            }
-        }
-        Ok(times)
     }
 }
 
@@ -456,19 +398,5 @@ fn difference(after: Counters, before: Counters) -> Counters {
         distances: after.distances - before.distances,
         hops: after.hops - before.hops,
         bytes: after.bytes - before.bytes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_smallest_effort_is_found() {
-        // Recall grows with the effort; 37 is the first that reaches a half.
-        let recall = |effort: usize| Ok::<_, ()>(effort as f64 / 74.0);
-        assert_eq!(smallest_effort(0.5, recall), Ok(Some(37)));
-        assert_eq!(smallest_effort(0.1, recall), Ok(Some(10)));
-        assert_eq!(smallest_effort(60.0, recall), Ok(None));
     }
 }
