@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use vectorizer::config::{SearchOptions, SearchPath};
+
 use crate::ids::IdTable;
 use crate::percentile::percentile;
 
@@ -15,6 +17,20 @@ const SINGLES_TIME: Duration = Duration::from_secs(1);
 pub const WARM_UP: usize = 50;
 /// Beam widths between which a recall is looked for.
 const EFFORTS: (usize, usize) = (10, 4_096);
+
+/// A search by the graph with this beam width; an exact one without.
+#[must_use]
+pub fn options(ef: Option<usize>) -> SearchOptions {
+    SearchOptions {
+        path: if ef.is_some() {
+            SearchPath::Graph
+        } else {
+            SearchPath::Exact
+        },
+        ef,
+        ..SearchOptions::default()
+    }
+}
 
 /// The smallest effort, within the bounds, whose recall reaches `target`, by doubling and then bisection; `None` if none does.
 ///

@@ -75,13 +75,7 @@ impl<'a> Report<'a> {
 
     /// Ours first; each with a colour of its own, and named by what tells it from the others.
     fn shown(&self) -> Vec<Shown<'_>> {
-        let mut subjects: Vec<_> = self.summary.subjects.iter().collect();
-        subjects.sort_by_key(|(subject, _)| {
-            let rank = [OURS, OURS_EXACT]
-                .iter()
-                .position(|ours| subject.engine == *ours);
-            (rank.unwrap_or(2), (*subject).clone())
-        });
+        let subjects = self.summary.in_order();
         let differs = |of: fn(&Subject) -> String| {
             let mut values = subjects.iter().map(|(subject, _)| of(subject));
             let first = values.next();

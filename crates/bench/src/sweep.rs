@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions};
 use vectorizer::engine::Counters;
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
@@ -24,6 +24,8 @@ use crate::sampler::Sampler;
 pub const OURS: &str = "vectorizer";
 /// And its exact search.
 pub const OURS_EXACT: &str = "vectorizer exact";
+/// What the processor is called there, ours and that of peers.
+const CPU: &str = "cpu";
 /// Bytes of rows that are added at a time.
 const ADD_BLOCK: usize = 32 << 20;
 /// Why nothing was measured.
@@ -99,7 +101,11 @@ pub fn round(
         for (at, &m) in plan.ms.iter().enumerate() {
             let subject = Subject {
                 engine: OURS.to_owned(),
-                device: context.device_name().to_owned(),
+                device: if context.device().is_cpu() {
+                    CPU.to_owned()
+                } else {
+                    context.device_name().to_owned()
+                },
                 threads: if context.device().is_cpu() && threads == 0 {
                     std::thread::available_parallelism().map_or(1, usize::from)
                 } else {
@@ -137,11 +143,8 @@ fn build(
 ) -> Result<HnswGraph> {
     let options = CollectionOptions {
         hnsw: HnswConfig {
-            max_connections: subject.m,
             ef_construction: plan.ef_construction,
-            // The paper's choice for this M.
-            level_multiplier: level_multiplier(subject.m),
-            ..HnswConfig::default()
+            ..HnswConfig::with_connections(subject.m)
         },
         seed: plan.seed,
         threads,
@@ -200,12 +203,6 @@ fn build(
         samples,
     }))));
     Ok(graph)
-}
-
-/// 1 / ln(M).
-#[expect(clippy::cast_precision_loss, reason = "M is at most 64")]
-fn level_multiplier(m: usize) -> f32 {
-    1.0 / (m as f32).ln()
 }
 
 #[expect(
@@ -287,7 +284,7 @@ impl Run<'_> {
             return Ok(*recall);
         }
         let mut found = IdTable::new(self.truth.width());
-        self.search(self.queries, &options(Some(ef)), &mut found)?;
+        self.search(self.queries, &measure::options(Some(ef)), &mut found)?;
         let recall = self.recall_of(&found)?;
         self.seen.insert(ef, recall);
         Ok(recall)
@@ -305,7 +302,7 @@ impl Run<'_> {
         batch: usize,
         singly: bool,
     ) -> Result<Point> {
-        let options = options(ef);
+        let options = measure::options(ef);
         let (dimension, count) = (self.set.queries.dimension(), self.set.queries.rows());
         let warm = &self.queries[..count.min(WARM_UP) * dimension];
         self.graph.search(warm, self.plan.k, &options)?;
@@ -373,24 +370,12 @@ pub fn truth(set: &DataSet, plan: &Plan, context: &Context) -> Result<IdTable> {
     let mut truth = IdTable::new(plan.k.min(set.base.rows()));
     for range in set.queries.blocks(ADD_BLOCK) {
         set.queries.read(range, &mut block)?;
-        let answer = graph.search(&block, plan.k, &options(None))?;
+        let answer = graph.search(&block, plan.k, &measure::options(None))?;
         for hits in answer.hits.iter() {
             truth.push(hits.iter().map(|hit| i64::from(hit.slot)));
         }
     }
     Ok(truth)
-}
-
-fn options(ef: Option<usize>) -> SearchOptions {
-    SearchOptions {
-        path: if ef.is_some() {
-            SearchPath::Graph
-        } else {
-            SearchPath::Exact
-        },
-        ef,
-        ..SearchOptions::default()
-    }
 }
 
 fn difference(after: Counters, before: Counters) -> Counters {

@@ -29,6 +29,7 @@ impl Report<'_> {
             title: "How fast at which recall".to_owned(),
             caption: "Up and to the right is better. Each point is a beam width; all queries in one call; upright strokes span the rounds."
                 .to_owned(),
+            wide: true,
             plot: Plot::Curves {
                 x: Axis::new(&self.recall_label(), Scale::Recall),
                 y: Axis::new("queries a second (log)", Scale::Log),
@@ -85,6 +86,7 @@ impl Report<'_> {
             title: "How long building takes".to_owned(),
             caption: "Adding and linking all rows, from memory. Shorter is better; a build counts only together with the recall above."
                 .to_owned(),
+            wide: false,
             plot: Plot::Bars {
                 label: "seconds".to_owned(),
                 bars,
@@ -98,10 +100,9 @@ impl Report<'_> {
             let curve = shown.known.curve(self.summary.whole());
             let p50 = self.series(shown, &curve, |reached| reached.p50_us);
             let p99 = self.series(shown, &curve, |reached| reached.p99_us);
-            for (one, word, dashed) in [(p50, "p50", false), (p99, "p99", true)] {
+            for (one, dashed) in [(p50, false), (p99, true)] {
                 if !one.marks.is_empty() {
                     series.push(Series {
-                        name: format!("{} {word}", one.name),
                         dashed,
                         dots: !dashed,
                         ..one
@@ -113,6 +114,7 @@ impl Report<'_> {
             name: "latency",
             title: "How long one query takes".to_owned(),
             caption: "Queries one at a time on one thread: the median, and the slowest in a hundred (dashed). Lower is better.".to_owned(),
+            wide: false,
             plot: Plot::Curves {
                 x: Axis::new(&self.recall_label(), Scale::Recall),
                 y: Axis::new("microseconds (log)", Scale::Log),
@@ -162,6 +164,7 @@ impl Report<'_> {
             caption:
                 "The same queries, so many in each call, with one beam width. Higher is better."
                     .to_owned(),
+            wide: false,
             plot: Plot::Curves {
                 x: Axis::new("queries in a call (log)", Scale::Log),
                 y: Axis::new("queries a second (log)", Scale::Log),
@@ -207,6 +210,7 @@ impl Report<'_> {
             title: "Memory while building".to_owned(),
             caption: "What the engine takes of its device by its own count, and what the process grew by (with the block of rows being read)."
                 .to_owned(),
+            wide: false,
             plot: Plot::Curves {
                 x: Axis::new("seconds since the first row", Scale::Linear),
                 y: Axis::new("MiB", Scale::Linear),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::number::{figure, mebibytes, recall, seconds, spread, width};
 use super::{MEBIBYTE, Report};
 use crate::picture::escape;
-use crate::summary::{Reached, targets};
+use crate::summary::targets;
 use crate::sweep::OURS;
 
 impl Report<'_> {
@@ -66,22 +66,12 @@ impl Report<'_> {
     }
 
     pub(super) fn table(&self) -> String {
-        let whole = self.summary.whole();
-        let targets = targets(&self.summary);
         let mut table = String::from(
             "<section>\n<h2>In numbers</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>engine</th><th>recall</th><th>ef</th><th>queries/s</th>\
              <th>p50 us</th><th>p99 us</th><th>distances a query</th><th>build s</th><th>memory MiB</th></tr></thead>\n<tbody>\n",
         );
         for shown in self.shown() {
-            let mut rows: Vec<&Reached> = targets
-                .iter()
-                .filter_map(|target| shown.known.at(*target, whole))
-                .collect();
-            if rows.is_empty() {
-                rows = shown.known.curve(whole);
-            }
-            // Exact search reaches every recall with one point.
-            rows.dedup_by(|a, b| a == b);
+            let rows = self.summary.rows(shown.known);
             let memory = shown.known.device.or(shown.known.resident);
             for (number, reached) in rows.iter().enumerate() {
                 let first = number == 0;
