@@ -1,13 +1,14 @@
 //! What changed between two benches beyond noise.
 //!
-//! Of values that are measured by a clock, a change counts if the ranges of the rounds do not overlap and the medians differ by
-//! more than [`LEAST`]. Recall and counted work are the same in every round, so that any change of theirs counts (a
+//! Of values that are measured by a clock, a change counts if the medians differ by more than both ranges of the rounds together, and by more
+//! than [`LEAST`]. (That ranges do not overlap is too little: of three rounds each, those of the same thing do so one time in ten; they differ by
+//! their ranges together one time in seventy.) Recall and counted work are the same in every round, so that any change of theirs counts (a
 //! recall's from a ten-thousandth on, where a peer's differs from round to round).
 
 use crate::lines::{Line, Subject};
 use crate::summary::{Known, Reached, Setting, Spread, Summary};
 
-/// A difference of medians that is not worth a word, even if the ranges do not overlap: two parts in a hundred.
+/// A difference of medians that is not worth a word, however narrow the ranges: two parts in a hundred.
 pub const LEAST: f64 = 0.02;
 const LEAST_RECALL: f64 = 1e-4;
 /// The same for counted work.
@@ -208,8 +209,9 @@ impl Kind {
     fn differ(self, a: Spread, b: Spread) -> bool {
         let apart = (a.median - b.median).abs();
         let overlap = a.low <= b.high && b.low <= a.high;
+        let ranges = (a.high - a.low) + (b.high - b.low);
         match self {
-            Self::Clock => !overlap && apart > LEAST * a.median.abs(),
+            Self::Clock => apart > ranges && apart > LEAST * a.median.abs(),
             Self::Recall => !overlap && apart > LEAST_RECALL,
             Self::Count => !overlap && apart > LEAST_COUNT * a.median.abs(),
         }
@@ -227,14 +229,19 @@ mod tests {
             build("a", 0, 2.0),
             build("a", 1, 2.2),
             point("a", 0, 20, 0.90, 100.0),
-            point("a", 1, 20, 0.90, 110.0),
+            point("a", 1, 20, 0.90, 104.0),
+            point("a", 0, 40, 0.95, 50.0),
+            point("a", 1, 40, 0.95, 60.0),
         ];
-        // The build's range overlaps; the speed's does not, and is lower; recall fell a little.
+        // The build's range overlaps; the speed at 20 is lower by more than its ranges, and recall fell a little; the speed at 40 has
+        // no range in common with that of before, but varies as much as it fell.
         let after = [
             build("a", 0, 2.1),
             build("a", 1, 2.5),
             point("a", 0, 20, 0.89, 80.0),
-            point("a", 1, 20, 0.89, 90.0),
+            point("a", 1, 20, 0.89, 84.0),
+            point("a", 0, 40, 0.95, 40.0),
+            point("a", 1, 40, 0.95, 49.0),
         ];
         let comparison = compare(&before, &after);
         let changed: Vec<_> = comparison.changes().map(|change| change.what).collect();

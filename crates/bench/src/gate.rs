@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
-use vectorizer::config::{CollectionOptions, SearchOptions, SearchPath};
+use vectorizer::config::CollectionOptions;
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
 use vectorizer::hnsw::HnswGraph;
@@ -15,6 +15,7 @@ use vectorizer::models::DistanceMetric;
 use crate::error::DataError;
 use crate::ids::IdTable;
 use crate::matrix::Matrix;
+use crate::measure;
 use crate::recall::recall;
 use crate::sweep::SweepError;
 use crate::synthetic::Mixture;
@@ -113,15 +114,7 @@ pub fn measure(case: &Case, engine: &str, context: &Context) -> Result<Figures, 
     graph.check()?;
     let built = graph.stats().counters.distances;
     let search = |ef: Option<usize>| -> Result<IdTable, VectorizerError> {
-        let options = SearchOptions {
-            path: if ef.is_some() {
-                SearchPath::Graph
-            } else {
-                SearchPath::Exact
-            },
-            ef,
-            ..SearchOptions::default()
-        };
+        let options = measure::options(ef);
         let mut found = IdTable::new(K);
         for hits in graph.search(&queries, K, &options)?.hits.iter() {
             found.push(hits.iter().map(|hit| i64::from(hit.slot)));

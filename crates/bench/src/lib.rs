@@ -4,7 +4,7 @@
 //! reads the true neighbours; [`recall::recall`] says how many of them were found, and counts ties; [`Mixture`] makes
 //! data where there is none.
 //!
-//! A bench ([`sweep`] for our engines, [`outside`] for others) writes [`lines`]; [`summary`] brings those of several
+//! A bench ([`sweep`] for our engines, [`outside`] for others, both by [`measure`]) writes [`lines`]; [`summary`] brings those of several
 //! rounds together, [`page`] and [`picture`] show them, [`compare`] tells two benches apart. [`gate`] holds recall and work to a record.
 #![cfg_attr(
     test,
@@ -25,6 +25,7 @@ pub mod lines;
 pub mod machine;
 mod mapping;
 pub mod matrix;
+pub mod measure;
 pub mod npy;
 pub mod outside;
 pub mod page;
@@ -35,6 +36,7 @@ mod sampler;
 pub mod summary;
 pub mod sweep;
 pub mod synthetic;
+mod thousands;
 pub mod truth;
 mod vecs;
 
@@ -44,3 +46,4 @@ pub use ids::IdTable;
 pub use matrix::Matrix;
 pub use percentile::percentile;
 pub use synthetic::Mixture;
+pub use thousands::thousands;

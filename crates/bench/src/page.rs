@@ -7,9 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::compare;
 use crate::error::{DataError, Result};
 use crate::lines::{Line, Run, Subject};
-use crate::picture::{Axis, Bar, Mark, Picture, Plot, Scale, Series, escape};
-use crate::summary::{Known, Reached, Spread, Summary, targets};
+use crate::picture::{Picture, escape};
+use crate::summary::{Known, Summary};
 use crate::sweep::{OURS, OURS_EXACT};
+use crate::thousands;
+
+mod number;
+mod pictures;
+mod results;
 
 const STYLE: &str = include_str!("page.css");
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -70,13 +75,7 @@ impl<'a> Report<'a> {
 
     /// Ours first; each with a colour of its own, and named by what tells it from the others.
     fn shown(&self) -> Vec<Shown<'_>> {
-        let mut subjects: Vec<_> = self.summary.subjects.iter().collect();
-        subjects.sort_by_key(|(subject, _)| {
-            let rank = [OURS, OURS_EXACT]
-                .iter()
-                .position(|ours| subject.engine == *ours);
-            (rank.unwrap_or(2), (*subject).clone())
-        });
+        let subjects = self.summary.in_order();
         let differs = |of: fn(&Subject) -> String| {
             let mut values = subjects.iter().map(|(subject, _)| of(subject));
             let first = values.next();
@@ -112,215 +111,6 @@ impl<'a> Report<'a> {
 
     fn k(&self) -> usize {
         self.run.map_or(10, |run| run.k)
-    }
-
-    fn pictures(&self) -> Vec<Picture> {
-        let mut pictures = vec![self.speed()];
-        pictures.extend(self.building());
-        pictures.push(self.latency());
-        pictures.extend(self.batches());
-        pictures.extend(self.memory());
-        pictures
-    }
-
-    fn speed(&self) -> Picture {
-        let series = self
-            .shown()
-            .iter()
-            .map(|shown| {
-                let curve = shown.known.curve(self.summary.whole());
-                self.series(shown, &curve, |reached| Some(reached.qps))
-            })
-            .collect();
-        Picture {
-            name: "recall-speed",
-            title: "How fast at which recall".to_owned(),
-            caption: "Up and to the right is better. Each point is a beam width; all queries in one call; upright strokes span the rounds."
-                .to_owned(),
-            plot: Plot::Curves {
-                x: Axis::new(&self.recall_label(), Scale::Recall),
-                y: Axis::new("queries a second (log)", Scale::Log),
-                series,
-            },
-        }
-    }
-
-    fn recall_label(&self) -> String {
-        format!("recall@{} (share of the true neighbours found)", self.k())
-    }
-
-    fn series(
-        &self,
-        shown: &Shown<'_>,
-        curve: &[&Reached],
-        value: impl Fn(&Reached) -> Option<Spread>,
-    ) -> Series {
-        let marks = curve.iter().filter_map(|reached| {
-            let value = value(reached)?;
-            Some(Mark {
-                x: reached.recall.median,
-                y: value.median,
-                range: (value.low, value.high),
-            })
-        });
-        Series {
-            name: shown.name.clone(),
-            colour: shown.colour,
-            marks: marks.collect(),
-            dashed: false,
-            dots: true,
-        }
-    }
-
-    fn building(&self) -> Option<Picture> {
-        let shown = self.shown();
-        let mut bars: Vec<Bar> = shown
-            .iter()
-            .filter_map(|shown| {
-                let build = shown.known.build?;
-                Some(Bar {
-                    name: shown.name.clone(),
-                    colour: shown.colour,
-                    value: build.median,
-                    range: (build.low, build.high),
-                    text: seconds(build.median),
-                })
-            })
-            .collect();
-        bars.sort_by(|a, b| a.value.total_cmp(&b.value));
-        (!bars.is_empty()).then(|| Picture {
-            name: "build-time",
-            title: "How long building takes".to_owned(),
-            caption: "Adding and linking all rows, from memory. Shorter is better; a build counts only together with the recall above."
-                .to_owned(),
-            plot: Plot::Bars {
-                label: "seconds".to_owned(),
-                bars,
-            },
-        })
-    }
-
-    fn latency(&self) -> Picture {
-        let mut series = Vec::new();
-        for shown in &self.shown() {
-            let curve = shown.known.curve(self.summary.whole());
-            let p50 = self.series(shown, &curve, |reached| reached.p50_us);
-            let p99 = self.series(shown, &curve, |reached| reached.p99_us);
-            for (one, word, dashed) in [(p50, "p50", false), (p99, "p99", true)] {
-                if !one.marks.is_empty() {
-                    series.push(Series {
-                        name: format!("{} {word}", one.name),
-                        dashed,
-                        dots: !dashed,
-                        ..one
-                    });
-                }
-            }
-        }
-        Picture {
-            name: "latency",
-            title: "How long one query takes".to_owned(),
-            caption: "Queries one at a time on one thread: the median, and the slowest in a hundred (dashed). Lower is better.".to_owned(),
-            plot: Plot::Curves {
-                x: Axis::new(&self.recall_label(), Scale::Recall),
-                y: Axis::new("microseconds (log)", Scale::Log),
-                series,
-            },
-        }
-    }
-
-    fn batches(&self) -> Option<Picture> {
-        let mut series = Vec::new();
-        for shown in self.shown() {
-            let mut of_batches: Vec<_> = shown
-                .known
-                .reached
-                .iter()
-                .filter(|(setting, _)| setting.target.is_none() && setting.ef.is_some())
-                .collect();
-            // Those of the beam width that other batches were tried with.
-            let tried = of_batches
-                .iter()
-                .find(|(setting, _)| setting.batch != self.summary.whole())
-                .map(|(setting, _)| setting.ef);
-            of_batches.retain(|(setting, _)| Some(setting.ef) == tried);
-            of_batches.sort_by_key(|(setting, _)| setting.batch);
-            let marks: Vec<Mark> = of_batches
-                .iter()
-                .map(|(setting, reached)| Mark {
-                    x: setting.batch as f64,
-                    y: reached.qps.median,
-                    range: (reached.qps.low, reached.qps.high),
-                })
-                .collect();
-            if marks.len() > 1 {
-                let recall = of_batches[0].1.recall.median;
-                series.push(Series {
-                    name: format!("{}, recall {recall:.3}", shown.name),
-                    colour: shown.colour,
-                    marks,
-                    dashed: false,
-                    dots: true,
-                });
-            }
-        }
-        (!series.is_empty()).then(|| Picture {
-            name: "batches",
-            title: "What asking together is worth".to_owned(),
-            caption:
-                "The same queries, so many in each call, with one beam width. Higher is better."
-                    .to_owned(),
-            plot: Plot::Curves {
-                x: Axis::new("queries in a call (log)", Scale::Log),
-                y: Axis::new("queries a second (log)", Scale::Log),
-                series,
-            },
-        })
-    }
-
-    fn memory(&self) -> Option<Picture> {
-        let mut series = Vec::new();
-        for shown in self.shown() {
-            let Some(memory) = &shown.known.memory else {
-                continue;
-            };
-            let mut add = |what: &str, dashed, of: fn(&(f64, u64, u64)) -> u64| {
-                let marks: Vec<Mark> = memory
-                    .samples
-                    .iter()
-                    .map(|sample| {
-                        let y = crate::summary::as_number(of(sample)) / MEBIBYTE;
-                        Mark {
-                            x: sample.0,
-                            y,
-                            range: (y, y),
-                        }
-                    })
-                    .collect();
-                if marks.iter().any(|mark| mark.y > 0.0) {
-                    series.push(Series {
-                        name: format!("{}: {what}", shown.name),
-                        colour: shown.colour,
-                        marks,
-                        dashed,
-                        dots: false,
-                    });
-                }
-            };
-            add("the process", true, |sample| sample.1);
-            add("counted on the device", false, |sample| sample.2);
-        }
-        (!series.is_empty()).then(|| Picture {
-            name: "memory",
-            title: "Memory while building".to_owned(),
-            caption: "What the engine takes of its device by its own count, and what the process grew by (with the block of rows being read)."
-                .to_owned(),
-            plot: Plot::Curves {
-                x: Axis::new("seconds since the first row", Scale::Linear),
-                y: Axis::new("MiB", Scale::Linear),
-                series,
-            },
-        })
     }
 
     fn page(&self, pictures: &[Picture], lines: &[Line]) -> Result<String> {
@@ -380,62 +170,6 @@ impl<'a> Report<'a> {
         )
     }
 
-    /// The figures that matter most, large.
-    fn cards(&self) -> String {
-        let shown = self.shown();
-        let whole = self.summary.whole();
-        let mut cards = String::new();
-        let Some(ours) = shown.iter().find(|shown| shown.subject.engine == OURS) else {
-            return cards;
-        };
-        let mut card = |label: &str, value: String, note: &str| {
-            let _ = writeln!(
-                cards,
-                "<div class=\"card\"><p>{}</p><strong>{}</strong><span>{}</span></div>",
-                escape(label),
-                escape(&value),
-                escape(note)
-            );
-        };
-        // Peers on as many threads are the ones to be compared with.
-        let peers = || {
-            shown
-                .iter()
-                .filter(|one| !one.is_ours() && one.subject.threads == ours.subject.threads)
-        };
-        for target in targets(&self.summary) {
-            let Some(reached) = ours.known.at(target, whole) else {
-                continue;
-            };
-            let best = peers()
-                .filter_map(|peer| Some((peer.known.at(target, whole)?.qps.median, &peer.name)))
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            let note = best.map_or_else(
-                || format!("queries a second, ef {}", width(reached)),
-                |(qps, name)| format!("queries a second, {:.2} x {name}", reached.qps.median / qps),
-            );
-            card(
-                &format!("at recall {}", recall(f64::from(target) / 1000.0)),
-                figure(reached.qps.median),
-                &note,
-            );
-        }
-        if let Some(build) = ours.known.build {
-            let best = peers()
-                .filter_map(|peer| Some((peer.known.build?.median, &peer.name)))
-                .min_by(|a, b| a.0.total_cmp(&b.0));
-            let note = best.map_or_else(
-                || "adding and linking all rows".to_owned(),
-                |(time, name)| format!("{:.2} x as fast as {name}", time / build.median),
-            );
-            card("built in", seconds(build.median), &note);
-        }
-        if let Some(device) = ours.known.device {
-            card("memory", mebibytes(device.median), "rows and links");
-        }
-        format!("<section class=\"cards\">\n{cards}</section>\n")
-    }
-
     fn warnings(&self) -> String {
         let mut words = Vec::new();
         if let Some(busy) = self.run.and_then(|run| run.other_cpu).filter(|b| *b > 0.2) {
@@ -455,58 +189,6 @@ impl<'a> Report<'a> {
             let _ = writeln!(text, "<p class=\"warning\">{}</p>", escape(word));
             text
         })
-    }
-
-    fn table(&self) -> String {
-        let whole = self.summary.whole();
-        let targets = targets(&self.summary);
-        let mut table = String::from(
-            "<section>\n<h2>In numbers</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>engine</th><th>recall</th><th>ef</th><th>queries/s</th>\
-             <th>p50 us</th><th>p99 us</th><th>distances a query</th><th>build s</th><th>memory MiB</th></tr></thead>\n<tbody>\n",
-        );
-        for shown in self.shown() {
-            let mut rows: Vec<&Reached> = targets
-                .iter()
-                .filter_map(|target| shown.known.at(*target, whole))
-                .collect();
-            if rows.is_empty() {
-                rows = shown.known.curve(whole);
-            }
-            // Exact search reaches every recall with one point.
-            rows.dedup_by(|a, b| a == b);
-            let memory = shown.known.device.or(shown.known.resident);
-            for (number, reached) in rows.iter().enumerate() {
-                let first = number == 0;
-                let _ = writeln!(
-                    table,
-                    "<tr{}><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                    if first { " class=\"first\"" } else { "" },
-                    if first {
-                        escape(&shown.name)
-                    } else {
-                        String::new()
-                    },
-                    recall(reached.recall.median),
-                    width(reached),
-                    spread(Some(reached.qps)),
-                    spread(reached.p50_us),
-                    spread(reached.p99_us),
-                    reached
-                        .distances
-                        .map_or_else(String::new, |d| figure(d.median)),
-                    if first {
-                        spread(shown.known.build)
-                    } else {
-                        String::new()
-                    },
-                    memory
-                        .filter(|_| first)
-                        .map_or_else(String::new, |memory| { figure(memory.median / MEBIBYTE) }),
-                );
-            }
-        }
-        table.push_str("</tbody></table></div>\n</section>\n");
-        table
     }
 
     fn footer(&self, lines: &[Line]) -> String {
@@ -538,79 +220,6 @@ impl<'a> Report<'a> {
             escape(&raw)
         )
     }
-}
-
-fn width(reached: &Reached) -> String {
-    reached
-        .ef
-        .map_or_else(|| "exact".to_owned(), |ef| figure(ef.median))
-}
-
-fn recall(recall: f64) -> String {
-    let text = format!("{recall:.4}");
-    let text = text.trim_end_matches('0');
-    if text.ends_with('.') {
-        format!("{text}0")
-    } else {
-        text.to_owned()
-    }
-}
-
-fn spread(spread: Option<Spread>) -> String {
-    spread.map_or_else(String::new, |spread| {
-        let (low, high) = (figure(spread.low), figure(spread.high));
-        if low == high {
-            figure(spread.median)
-        } else {
-            format!("{} <small>{low}..{high}</small>", figure(spread.median))
-        }
-    })
-}
-
-fn seconds(seconds: f64) -> String {
-    format!("{} s", figure(seconds))
-}
-
-fn mebibytes(bytes: f64) -> String {
-    format!("{} MiB", figure(bytes / MEBIBYTE))
-}
-
-/// A number with about three leading digits.
-fn figure(value: f64) -> String {
-    if value >= 1000.0 {
-        // Of a large number only the leading digits mean anything.
-        let unit = 10f64.powf(value.log10().floor() - 2.0).max(1.0);
-        thousands_of((value / unit).round() * unit)
-    } else if value >= 100.0 {
-        format!("{value:.0}")
-    } else if value >= 10.0 {
-        let text = format!("{value:.1}");
-        text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
-    } else {
-        format!("{value:.2}")
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a positive figure far below 2^53"
-)]
-fn thousands_of(value: f64) -> String {
-    thousands(value as usize)
-}
-
-/// 1234567 as 1,234,567.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -691,20 +300,5 @@ mod tests {
         }
         let text = Report::of(&lines).cards();
         assert!(text.contains("2.00 x hnswlib"), "{text}");
-    }
-
-    #[test]
-    fn figures_are_short() {
-        for (value, text) in [
-            (1.234, "1.23"),
-            (12.0, "12"),
-            (345.6, "346"),
-            (50_612.0, "50,600"),
-            (4_321_987.0, "4,320,000"),
-        ] {
-            assert_eq!(figure(value), text);
-        }
-        assert_eq!(recall(1.0), "1.0");
-        assert_eq!(recall(0.95), "0.95");
     }
 }

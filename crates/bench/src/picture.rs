@@ -17,8 +17,9 @@ mod draw;
 
 pub use axis::Scale;
 
-/// Width and height of a picture, in pixels of the page; a PNG has twice as many.
-const SIZE: (u32, u32) = (760, 440);
+/// Width and height of a picture over the whole page and of one beside another, in pixels of the page; a PNG has twice as many.
+const WIDE: (u32, u32) = (1080, 480);
+const HALF: (u32, u32) = (540, 400);
 /// Colours that are told apart, also by those who see fewer: ours first.
 pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(0x1d, 0x4e, 0xd8),
@@ -122,6 +123,8 @@ pub struct Picture {
     pub title: String,
     /// How to read it, in a sentence or two.
     pub caption: String,
+    /// Whether it takes the whole width of a page.
+    pub wide: bool,
     /// The drawing.
     pub plot: Plot,
 }
@@ -160,11 +163,12 @@ impl Picture {
     }
 
     fn size(&self) -> (u32, u32) {
+        let size = if self.wide { WIDE } else { HALF };
         match &self.plot {
-            Plot::Curves { .. } => SIZE,
+            Plot::Curves { .. } => size,
             Plot::Bars { bars, .. } => {
                 let bars = u32::try_from(bars.len()).unwrap_or(u32::MAX).min(100);
-                (SIZE.0, 110 + 34 * bars)
+                (size.0, 110 + 34 * bars)
             }
         }
     }
@@ -218,6 +222,7 @@ mod tests {
             name: "curves",
             title: "Speed & recall".to_owned(),
             caption: String::new(),
+            wide: true,
             plot: Plot::Curves {
                 x: Axis::new("recall@10", Scale::Recall),
                 y: Axis::new("queries a second", Scale::Log),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::lines::{Line, Memory, Point, Run, Subject};
 use crate::percentile::percentile;
+use crate::sweep::{OURS, OURS_EXACT};
 
 /// The median of some values, the least and the greatest.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -183,15 +184,23 @@ impl Summary {
 }
 
 impl Known {
-    /// The curve of a subject: what it reached with all queries in one call, by recall.
+    /// The curve of a subject: what it reached with all queries in one call, by recall. A width that was looked for, and stands among the
+    /// others as well, is one point.
     #[must_use]
     pub fn curve(&self, whole: usize) -> Vec<&Reached> {
-        let mut curve: Vec<&Reached> = self
-            .reached
-            .iter()
-            .filter(|(setting, _)| setting.batch == whole)
+        let all = || {
+            self.reached
+                .iter()
+                .filter(|(setting, _)| setting.batch == whole)
+        };
+        let given = |reached: &Reached| {
+            all().any(|(setting, other)| setting.target.is_none() && other.ef == reached.ef)
+        };
+        let mut curve: Vec<&Reached> = all()
+            .filter(|(setting, reached)| setting.target.is_none() || !given(reached))
             .map(|(_, reached)| reached)
             .collect();
+        curve.dedup_by(|a, b| a.ef.is_some() && a.ef == b.ef);
         curve.sort_by(|a, b| {
             let by_recall = a.recall.median.total_cmp(&b.recall.median);
             by_recall.then(b.qps.median.total_cmp(&a.qps.median))
@@ -214,6 +223,37 @@ impl Known {
         curve
             .filter(|reached| reached.recall.median >= wanted)
             .max_by(|a, b| a.qps.median.total_cmp(&b.qps.median))
+    }
+}
+
+impl Summary {
+    /// What a table shows of a subject: what it reached for each recall that was looked for, else its curve; nothing twice.
+    #[must_use]
+    pub fn rows<'a>(&self, known: &'a Known) -> Vec<&'a Reached> {
+        let whole = self.whole();
+        let mut rows: Vec<&Reached> = targets(self)
+            .iter()
+            .filter_map(|target| known.at(*target, whole))
+            .collect();
+        if rows.is_empty() {
+            rows = known.curve(whole);
+        }
+        // One width may reach several recalls, exact search reaches all.
+        rows.dedup_by(|a, b| a.ef == b.ef);
+        rows
+    }
+
+    /// Who was measured: our engine, its exact search, then the others by name.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<(&Subject, &Known)> {
+        let mut subjects: Vec<_> = self.subjects.iter().collect();
+        subjects.sort_by_key(|(subject, _)| {
+            let rank = [OURS, OURS_EXACT]
+                .iter()
+                .position(|ours| subject.engine == *ours);
+            rank.unwrap_or(2)
+        });
+        subjects
     }
 }
 
@@ -271,6 +311,16 @@ pub(crate) mod tests {
         })
     }
 
+    fn looked_for(engine: &str, round: usize, ef: usize, recall: f64, qps: f64) -> Line {
+        match point(engine, round, ef, recall, qps) {
+            Line::Point(point) => Line::Point(Point {
+                target: Some(recall),
+                ..point
+            }),
+            other => other,
+        }
+    }
+
     pub(crate) fn build(engine: &str, round: usize, seconds: f64) -> Line {
         Line::Build(Build {
             subject: subject(engine),
@@ -296,16 +346,18 @@ pub(crate) mod tests {
             point("a", 2, 20, 0.9, 200.0),
             point("a", 0, 40, 0.95, 50.0),
             point("b", 0, 20, 0.5, 70.0),
+            looked_for("a", 0, 40, 0.95, 55.0),
         ];
         let summary = Summary::of(&lines);
         let known = &summary.subjects[&subject("a")];
         let spread = |median, low, high| Spread { median, low, high };
         assert_eq!(known.build, Some(spread(2.0, 1.0, 3.0)));
         assert_eq!(known.sound, Some(true));
+        // The width 40 was both given and looked for: it is one point.
         let curve = known.curve(100);
         assert_eq!(curve.len(), 2);
         assert_eq!(curve[0].qps, spread(200.0, 100.0, 300.0));
-        assert_eq!(known.at(950, 100).unwrap().qps.median, 50.0);
+        assert_eq!(known.at(950, 100).unwrap().qps.median, 55.0);
         assert!(known.at(990, 100).is_none());
         assert_eq!(summary.subjects.len(), 2);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions};
 use vectorizer::engine::Counters;
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
@@ -15,6 +15,7 @@ use crate::dataset::DataSet;
 use crate::error::DataError;
 use crate::ids::IdTable;
 use crate::lines::{Build, Line, Memory, Point, Subject};
+use crate::measure::{self, Passes, WARM_UP};
 use crate::percentile::percentile;
 use crate::recall::recall;
 use crate::sampler::Sampler;
@@ -23,19 +24,10 @@ use crate::sampler::Sampler;
 pub const OURS: &str = "vectorizer";
 /// And its exact search.
 pub const OURS_EXACT: &str = "vectorizer exact";
+/// What the processor is called there, ours and that of peers.
+const CPU: &str = "cpu";
 /// Bytes of rows that are added at a time.
 const ADD_BLOCK: usize = 32 << 20;
-/// Searching all queries is repeated for so long, and at most so often; what counts is the median.
-const PASSES_TIME: Duration = Duration::from_millis(300);
-const PASSES: usize = 15;
-/// Single queries that are timed, and for how long at most.
-const SINGLES: usize = 2_000;
-const SINGLES_TIME: Duration = Duration::from_secs(1);
-/// Queries before a clock counts.
-const WARM_UP: usize = 50;
-/// Beam widths between which a recall is looked for.
-const EFFORTS: (usize, usize) = (10, 4_096);
-
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
@@ -86,37 +78,6 @@ pub enum Event<'a> {
     Line(Box<Line>),
 }
 
-/// The smallest effort, within the bounds, whose recall reaches `target`, by doubling and then bisection; `None` if none does.
-///
-/// # Errors
-/// `recall`'s.
-pub fn smallest_effort<E>(
-    target: f64,
-    mut recall: impl FnMut(usize) -> Result<f64, E>,
-) -> Result<Option<usize>, E> {
-    let (mut low, most) = EFFORTS;
-    if recall(low)? >= target {
-        return Ok(Some(low));
-    }
-    let mut step = 2 * low;
-    while step < most && recall(step)? < target {
-        (low, step) = (step, 2 * step);
-    }
-    let mut high = step.min(most);
-    if recall(high)? < target {
-        return Ok(None);
-    }
-    while high - low > (low / 64).max(1) {
-        let middle = low.midpoint(high);
-        if recall(middle)? >= target {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    Ok(Some(high))
-}
-
 /// Measures everything once.
 ///
 /// # Errors
@@ -140,7 +101,11 @@ pub fn round(
         for (at, &m) in plan.ms.iter().enumerate() {
             let subject = Subject {
                 engine: OURS.to_owned(),
-                device: context.device_name().to_owned(),
+                device: if context.device().is_cpu() {
+                    CPU.to_owned()
+                } else {
+                    context.device_name().to_owned()
+                },
                 threads: if context.device().is_cpu() && threads == 0 {
                     std::thread::available_parallelism().map_or(1, usize::from)
                 } else {
@@ -178,11 +143,8 @@ fn build(
 ) -> Result<HnswGraph> {
     let options = CollectionOptions {
         hnsw: HnswConfig {
-            max_connections: subject.m,
             ef_construction: plan.ef_construction,
-            // The paper's choice for this M.
-            level_multiplier: level_multiplier(subject.m),
-            ..HnswConfig::default()
+            ..HnswConfig::with_connections(subject.m)
         },
         seed: plan.seed,
         threads,
@@ -243,12 +205,6 @@ fn build(
     Ok(graph)
 }
 
-/// 1 / ln(M).
-#[expect(clippy::cast_precision_loss, reason = "M is at most 64")]
-fn level_multiplier(m: usize) -> f32 {
-    1.0 / (m as f32).ln()
-}
-
 #[expect(
     clippy::cast_precision_loss,
     reason = "an average is shown with a few digits"
@@ -293,7 +249,7 @@ impl Run<'_> {
         }
         let mut usual = efs.first().copied();
         for (at, &target) in targets.iter().enumerate() {
-            if let Some(ef) = smallest_effort(target, |ef| self.recall(ef))? {
+            if let Some(ef) = measure::smallest_effort(target, |ef| self.recall(ef))? {
                 let point = self.point(Some(ef), Some(target), self.set.queries.rows(), true)?;
                 tell(Event::Line(Box::new(Line::Point(point))));
                 if at == 0 {
@@ -328,7 +284,7 @@ impl Run<'_> {
             return Ok(*recall);
         }
         let mut found = IdTable::new(self.truth.width());
-        self.search(self.queries, &options(Some(ef)), &mut found)?;
+        self.search(self.queries, &measure::options(Some(ef)), &mut found)?;
         let recall = self.recall_of(&found)?;
         self.seen.insert(ef, recall);
         Ok(recall)
@@ -346,27 +302,29 @@ impl Run<'_> {
         batch: usize,
         singly: bool,
     ) -> Result<Point> {
-        let options = options(ef);
+        let options = measure::options(ef);
         let (dimension, count) = (self.set.queries.dimension(), self.set.queries.rows());
         let warm = &self.queries[..count.min(WARM_UP) * dimension];
         self.graph.search(warm, self.plan.k, &options)?;
         let before = self.graph.stats().counters;
-        let mut rates = Vec::new();
-        let mut found = IdTable::new(self.truth.width());
-        let timing = Instant::now();
-        while rates.is_empty() || (rates.len() < PASSES && timing.elapsed() < PASSES_TIME) {
-            found = IdTable::new(self.truth.width());
-            let start = Instant::now();
+        let Passes {
+            qps,
+            count: passes,
+            found,
+        } = measure::passes(count, || {
+            let mut found = IdTable::new(self.truth.width());
             for queries in self.queries.chunks(batch.max(1) * dimension) {
                 self.search(queries, &options, &mut found)?;
             }
-            rates.push(count as f64 / start.elapsed().as_secs_f64().max(1e-9));
-        }
+            Ok::<_, SweepError>(found)
+        })?;
         let work = difference(self.graph.stats().counters, before);
-        let searched = rates.len() * count;
+        let searched = passes * count;
         let recall = self.recall_of(&found)?;
         let mut times = if singly {
-            self.singles(&options)?
+            measure::singles(self.queries.chunks_exact(dimension), |query| {
+                self.graph.search(query, self.plan.k, &options).map(drop)
+            })?
         } else {
             Vec::new()
         };
@@ -382,32 +340,13 @@ impl Run<'_> {
             target,
             batch,
             recall,
-            qps: crate::percentile::percentile(&mut rates, 50.0),
+            qps,
             p50_us: percentile(&mut times, 50.0),
             p99_us: percentile(&mut times, 99.0),
             distances: Some(each(work.distances, searched)),
             hops: Some(each(work.hops, searched)),
             bytes: Some(each(work.bytes, searched)),
         })
-    }
-
-    /// Microseconds of queries that come one by one.
-    fn singles(&self, options: &SearchOptions) -> Result<Vec<f64>> {
-        let singles = self.queries.chunks_exact(self.set.queries.dimension());
-        for query in singles.clone().take(WARM_UP) {
-            self.graph.search(query, self.plan.k, options)?;
-        }
-        let timing = Instant::now();
-        let mut times = Vec::with_capacity(SINGLES);
-        for query in singles.take(SINGLES) {
-            let start = Instant::now();
-            self.graph.search(query, self.plan.k, options)?;
-            times.push(start.elapsed().as_secs_f64() * 1e6);
-            if timing.elapsed() > SINGLES_TIME {
-                break;
-            }
-        }
-        Ok(times)
     }
 }
 
@@ -431,7 +370,7 @@ pub fn truth(set: &DataSet, plan: &Plan, context: &Context) -> Result<IdTable> {
     let mut truth = IdTable::new(plan.k.min(set.base.rows()));
     for range in set.queries.blocks(ADD_BLOCK) {
         set.queries.read(range, &mut block)?;
-        let answer = graph.search(&block, plan.k, &options(None))?;
+        let answer = graph.search(&block, plan.k, &measure::options(None))?;
         for hits in answer.hits.iter() {
             truth.push(hits.iter().map(|hit| i64::from(hit.slot)));
         }
@@ -439,36 +378,10 @@ pub fn truth(set: &DataSet, plan: &Plan, context: &Context) -> Result<IdTable> {
     Ok(truth)
 }
 
-fn options(ef: Option<usize>) -> SearchOptions {
-    SearchOptions {
-        path: if ef.is_some() {
-            SearchPath::Graph
-        } else {
-            SearchPath::Exact
-        },
-        ef,
-        ..SearchOptions::default()
-    }
-}
-
 fn difference(after: Counters, before: Counters) -> Counters {
     Counters {
         distances: after.distances - before.distances,
         hops: after.hops - before.hops,
         bytes: after.bytes - before.bytes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_smallest_effort_is_found() {
-        // Recall grows with the effort; 37 is the first that reaches a half.
-        let recall = |effort: usize| Ok::<_, ()>(effort as f64 / 74.0);
-        assert_eq!(smallest_effort(0.5, recall), Ok(Some(37)));
-        assert_eq!(smallest_effort(0.1, recall), Ok(Some(10)));
-        assert_eq!(smallest_effort(60.0, recall), Ok(None));
     }
 }

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use vectorizer::collection::Collection;
+use vectorizer_bench::thousands;
 
 use crate::failure::{Failure, Result};
-use crate::figures::count;
 use crate::index::{IndexArguments, say, say_json};
 use crate::progress::Stage;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<()> {
             say(&format!("wrong: {problem}"))?;
         }
         if report.problems.is_empty() {
-            let number = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX));
+            let number = |number: u64| thousands(usize::try_from(number).unwrap_or(usize::MAX));
             say(&format!(
                 "all is well: {} vectors, {} payloads, {} dead, {} linked",
                 number(report.vectors),

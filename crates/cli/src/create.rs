@@ -10,7 +10,6 @@ use vectorizer::store::Durability;
 use crate::args::Metric;
 use crate::failure::Result;
 use crate::index::{IndexArguments, say, say_json};
-use crate::search::level_multiplier;
 
 const HELP: &str = "\
 Examples:
@@ -49,10 +48,8 @@ pub(crate) struct CreateArguments {
 pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
     let options = CollectionOptions {
         hnsw: HnswConfig {
-            max_connections: arguments.m,
             ef_construction: arguments.ef_construction,
-            level_multiplier: level_multiplier(arguments.m),
-            ..HnswConfig::default()
+            ..HnswConfig::with_connections(arguments.m)
         },
         seed: arguments.seed,
         ..CollectionOptions::default()

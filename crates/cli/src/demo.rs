@@ -10,10 +10,11 @@ use vectorizer::collection::Collection;
 use vectorizer::config::{CollectionOptions, SearchOptions, SearchPath};
 use vectorizer::gpu::vram_monitor::VramMonitor;
 use vectorizer::models::{DistanceMetric, Payload, SearchResult, Vector};
+use vectorizer_bench::thousands;
 
 use crate::args::DemoArguments;
 use crate::failure::Result;
-use crate::figures::{count, counted, time};
+use crate::figures::{counted, time};
 use crate::progress::Stage;
 
 mod embedder;
@@ -275,7 +276,7 @@ fn measure(
             out,
             "  {name:<32} {:>9}  {:>9} queries/s  recall {:.4}",
             time(took),
-            count(per_second(probes.len(), took)),
+            thousands(per_second(probes.len(), took)),
             recall(&exact, lists)
         )?;
     }

@@ -2,22 +2,15 @@
 
 use std::time::Duration;
 
-/// 1234567 as 1,234,567.
-pub(crate) fn count(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use vectorizer_bench::thousands;
 
 /// "1 query", "2 queries".
 pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
+    format!(
+        "{} {}",
+        thousands(number),
+        if number == 1 { one } else { many }
+    )
 }
 
 /// A rate or another number of which only the leading digits matter.
@@ -30,7 +23,7 @@ pub(crate) fn rate(number: f64) -> String {
     if number < 100.0 {
         format!("{number:.1}")
     } else {
-        count(number.round() as usize)
+        thousands(number.round() as usize)
     }
 }
 
@@ -73,14 +66,6 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
-            assert_eq!(count(number), text);
-        }
         assert_eq!(counted(1, "query", "queries"), "1 query");
         assert_eq!(counted(2_000, "query", "queries"), "2,000 queries");
         assert_eq!(

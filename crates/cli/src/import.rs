@@ -19,7 +19,6 @@ use crate::failure::{Failure, Result};
 use crate::figures::counted;
 use crate::index::{self, IndexArguments, OpenArguments, say, say_json};
 use crate::progress::Stage;
-use crate::search::level_multiplier;
 
 /// Rows of a batch, where the file's reader does not choose.
 const BATCH: usize = 10_000;
@@ -131,10 +130,8 @@ fn collection(arguments: &ImportArguments) -> Result<Collection> {
         };
         let m = arguments.m.unwrap_or(m);
         let hnsw = HnswConfig {
-            max_connections: m,
             ef_construction,
-            level_multiplier: level_multiplier(m),
-            ..default
+            ..HnswConfig::with_connections(m)
         };
         let options = CollectionOptions {
             hnsw,

@@ -6,11 +6,12 @@ use serde::Serialize;
 use vectorizer::gpu::context::Context;
 use vectorizer::gpu::device::{Backend, DeviceInfo};
 use vectorizer::gpu::tiers::Tier;
+use vectorizer_bench::thousands;
 
 use crate::args::InfoArguments;
 use crate::device;
 use crate::failure::Result;
-use crate::figures::{bytes, count};
+use crate::figures::bytes;
 
 #[derive(Serialize)]
 struct Info<'a> {
@@ -124,7 +125,7 @@ fn limits(tier: &Tier) -> [(&'static str, String); 3] {
                 "{} threads, {} shared, {} a dispatch",
                 tier.workgroup_threads,
                 bytes(u64::from(tier.workgroup_bytes)),
-                count(tier.workgroups as usize)
+                thousands(tier.workgroups as usize)
             ),
         ),
         (

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions};
 use vectorizer::engine::Counters;
 use vectorizer::hnsw::HnswGraph;
 use vectorizer::models::DistanceMetric;
+use vectorizer_bench::measure::options as search_options;
 use vectorizer_bench::recall::recall;
 use vectorizer_bench::{IdTable, Matrix, ids, percentile, truth};
 
@@ -56,11 +57,8 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
     };
     let options = CollectionOptions {
         hnsw: HnswConfig {
-            max_connections: arguments.m,
             ef_construction: arguments.ef_construction,
-            // The paper's choice for this M.
-            level_multiplier: level_multiplier(arguments.m),
-            ..HnswConfig::default()
+            ..HnswConfig::with_connections(arguments.m)
         },
         seed: arguments.seed,
         threads: arguments.threads,
@@ -124,11 +122,6 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
     } else {
         report.print_text(arguments)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "M is at most 64")]
-pub(crate) fn level_multiplier(m: usize) -> f32 {
-    1.0 / (m as f32).ln()
 }
 
 /// What is searched, checked before any work is done.
@@ -230,15 +223,7 @@ fn measure(
     batch: usize,
     quiet: bool,
 ) -> Result<(Row, IdTable)> {
-    let options = SearchOptions {
-        path: if ef.is_some() {
-            SearchPath::Graph
-        } else {
-            SearchPath::Exact
-        },
-        ef,
-        ..SearchOptions::default()
-    };
+    let options = search_options(ef);
     let Input {
         base, queries, k, ..
     } = input;

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use vectorizer::collection::Collection;
+use vectorizer_bench::thousands;
 
 use crate::failure::Result;
-use crate::figures::{bytes, count};
+use crate::figures::bytes;
 use crate::index::{IndexArguments, say, say_json};
 
 const HELP: &str = "\
@@ -27,7 +28,7 @@ pub(crate) fn run(arguments: &StatsArguments) -> Result<()> {
     if arguments.index.json {
         return say_json(&stats);
     }
-    let number = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX));
+    let number = |number: u64| thousands(usize::try_from(number).unwrap_or(usize::MAX));
     let linked = stats.linked.map_or_else(
         || {
             "no file: the graph is built when the collection is opened, if there is enough for one"

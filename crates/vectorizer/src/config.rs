@@ -45,6 +45,25 @@ impl Default for HnswConfig {
 }
 
 impl HnswConfig {
+    /// The defaults with another M, and the paper's level multiplier for it. What is out of bounds is refused where it is used.
+    ///
+    /// ```
+    /// use vectorizer::config::HnswConfig;
+    ///
+    /// let config = HnswConfig::with_connections(32);
+    /// assert_eq!((config.max_connections, config.ef_construction), (32, 200));
+    /// assert!(config.level_multiplier < HnswConfig::default().level_multiplier);
+    /// ```
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "M is at most 64")]
+    pub fn with_connections(max_connections: usize) -> Self {
+        Self {
+            max_connections,
+            level_multiplier: 1.0 / (max_connections as f32).ln(),
+            ..Self::default()
+        }
+    }
+
     /// Says whether every field is within its bounds.
     ///
     /// # Errors

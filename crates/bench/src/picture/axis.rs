@@ -147,7 +147,7 @@ pub(crate) fn number(value: f64) -> String {
         format!("{}G", short(value / 1e9))
     } else if size >= 1e6 {
         format!("{}M", short(value / 1e6))
-    } else if size >= 1e4 {
+    } else if size >= 1e3 {
         format!("{}k", short(value / 1e3))
     } else {
         short(value)
@@ -180,7 +180,7 @@ mod tests {
             (0.0, "0"),
             (0.995, "0.995"),
             (12.5, "12.5"),
-            (9_000.0, "9000"),
+            (9_000.0, "9k"),
             (20_000.0, "20k"),
             (3_440_000.0, "3.44M"),
         ] {

@@ -11,7 +11,7 @@ use vectorizer_bench::summary::Spread;
 use crate::failure::Result;
 use crate::figures::{counted, rate};
 
-/// Compares two files of lines. A time or a speed has changed if the ranges of its rounds do not overlap and the medians are more than 2 % apart;
+/// Compares two files of lines. A time or a speed has changed if its medians differ by more than both ranges of the rounds together, and by 2 %;
 /// recall and counted work, which do not vary, if they differ at all.
 #[derive(Debug, Args)]
 pub(super) struct CompareArguments {

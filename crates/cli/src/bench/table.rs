@@ -5,14 +5,13 @@ use std::path::Path;
 
 use vectorizer_bench::compare::name;
 use vectorizer_bench::lines::Line;
-use vectorizer_bench::summary::{Spread, Summary, targets};
+use vectorizer_bench::summary::{Spread, Summary};
 
 use crate::failure::Result;
 use crate::figures::{bytes, rate};
 
 pub(super) fn print(lines: &[Line], page: &Path) -> Result<()> {
     let summary = Summary::of(lines);
-    let (whole, targets) = (summary.whole(), targets(&summary));
     let mut text = String::new();
     if let Some(run) = &summary.run {
         text += &format!(
@@ -27,7 +26,7 @@ pub(super) fn print(lines: &[Line], page: &Path) -> Result<()> {
         "\n{:44} {:>8} {:>10} {:>7} {:>6} {:>12} {:>8} {:>8} {:>12}\n",
         "", "build s", "memory", "recall", "ef", "queries/s", "p50 us", "p99 us", "dist./query"
     );
-    for (subject, known) in &summary.subjects {
+    for (subject, known) in summary.in_order() {
         let mut head = format!(
             "{:44} {:>8} {:>10}",
             name(subject),
@@ -39,15 +38,7 @@ pub(super) fn print(lines: &[Line], page: &Path) -> Result<()> {
                 .or(known.resident)
                 .map_or_else(String::new, |taken| bytes(whole_number(taken.median)))
         );
-        let mut rows: Vec<_> = targets
-            .iter()
-            .filter_map(|target| known.at(*target, whole))
-            .collect();
-        if rows.is_empty() {
-            rows = known.curve(whole);
-        }
-        rows.dedup_by(|a, b| a == b);
-        for reached in rows {
+        for reached in summary.rows(known) {
             let of = |spread: Option<Spread>| {
                 spread.map_or_else(String::new, |spread| rate(spread.median))
             };

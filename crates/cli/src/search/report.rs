@@ -8,10 +8,11 @@ use vectorizer::collection::Fallback;
 use vectorizer::config::SearchPath;
 use vectorizer::engine::Counters;
 use vectorizer::models::DistanceMetric;
+use vectorizer_bench::thousands;
 
 use crate::args::SearchArguments;
 use crate::failure::Result;
-use crate::figures::{bytes, count, counted, rate, time};
+use crate::figures::{bytes, counted, rate, time};
 use crate::memory::Memory;
 
 /// All of it. As JSON, the fields of the last row stand beside the others.
@@ -90,7 +91,7 @@ impl Report {
                 } else {
                     "base"
                 },
-                count(self.count),
+                thousands(self.count),
                 self.dimension,
                 self.element,
                 self.metric,
@@ -102,7 +103,7 @@ impl Report {
             ),
             format!(
                 "queries    {}, k {}: {}",
-                count(self.queries),
+                thousands(self.queries),
                 self.k,
                 arguments.queries.display()
             ),
