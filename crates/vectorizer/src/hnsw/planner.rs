@@ -15,6 +15,8 @@ const SPARSE: usize = 20;
 
 /// A walk that cannot answer well is made up for by comparing everything where that costs no more than so many walks.
 const COMPARED: usize = 4;
+/// And the vectors are no more than this: a lone query reads that in less than a millisecond.
+const COMPARED_BYTES: usize = 16 << 20;
 
 /// What the choice is made from.
 #[derive(Debug, Clone, Copy)]
@@ -94,13 +96,20 @@ pub(super) fn choose(
     }
 }
 
-/// Whether comparing everything instead costs no more than a few walks, so that it is done for queries that walks cannot answer well.
-pub(super) fn may_compare(sizes: Sizes, ef: usize, config: &HnswConfig, powers: Powers) -> bool {
+/// Whether comparing everything instead costs no more than a few walks, so that it is done for queries that walks cannot answer well;
+/// `row` is the bytes of one vector.
+pub(super) fn may_compare(
+    sizes: Sizes,
+    row: usize,
+    ef: usize,
+    config: &HnswConfig,
+    powers: Powers,
+) -> bool {
     let walk = ef.saturating_mul(config.max_connections);
     let walks = walk
         .saturating_mul(powers.scan_gain)
         .saturating_mul(COMPARED);
-    sizes.count <= walks
+    sizes.count <= walks && sizes.count.saturating_mul(row) <= COMPARED_BYTES
 }
 
 #[cfg(test)]
@@ -148,6 +157,20 @@ mod tests {
             Ok(Choice::Graph { ef: 64 })
         );
         assert_eq!(chosen(SIZES, SearchPath::Exact, None), Ok(Choice::Exact));
+    }
+
+    #[test]
+    fn everything_is_compared_where_it_costs_no_more_than_a_few_walks() {
+        let may = |count, row| {
+            let sizes = Sizes { count, ..SIZES };
+            let powers = Powers {
+                max_ef: 1024,
+                scan_gain: 4,
+            };
+            may_compare(sizes, row, 64, &HnswConfig::default(), powers)
+        };
+        assert!(may(16_384, 4) && !may(16_385, 4));
+        assert!(may(4096, 4096) && !may(4096, 4100));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl HnswGraph {
                     k: k.min(self.linked()),
                 };
                 let judged = self.metric() != DistanceMetric::DotProduct
-                    && planner::may_compare(sizes, ef, &self.config, powers);
+                    && planner::may_compare(sizes, 4 * self.dimension(), ef, &self.config, powers);
                 let hits = self.walk(&queries, k, walk, allowed, judged)?;
                 (hits, SearchPath::Graph)
             }
