@@ -1,59 +1,31 @@
-//! Files of hnswlib's and JSON lines: refused, or a collection that keeps its rules.
+//! Files of hnswlib's (alone, and with a file of ids) and JSON lines, by the first byte: refused, or a collection that keeps its rules.
 #![no_main]
 
-use std::cell::RefCell;
-use std::ops::ControlFlow;
-use std::path::Path;
-
-use tempfile::TempDir;
-use vectorizer::collection::Collection;
-use vectorizer::config::{CollectionOptions, HnswConfig};
-use vectorizer::gpu::context::Context;
 use vectorizer::interop::{hnswlib, jsonl};
-use vectorizer::models::DistanceMetric;
-
-thread_local! {
-    static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
-}
-
-fn import(kind: u8, path: &Path) {
-    let hnsw = HnswConfig {
-        max_connections: 2,
-        ..HnswConfig::default()
-    };
-    let options = CollectionOptions {
-        hnsw,
-        threads: 1,
-        ..CollectionOptions::default()
-    };
-    let metric = DistanceMetric::Euclidean;
-    let collection =
-        Collection::with_context(&Context::cpu(), 2, metric, options).expect("a collection");
-    let go = |_| ControlFlow::Continue(());
-    let came = if kind == b'h' {
-        hnswlib::import(&collection, path, None, go).map(|imported| imported.vectors)
-    } else {
-        jsonl::import(&collection, path, true, go)
-    };
-    if came.is_ok() {
-        collection.check().expect("a graph that keeps its rules");
-        let all = collection.vectors(None).count();
-        assert_eq!(all, collection.vector_count());
-    }
-}
+use vectorizer_fuzz::{as_file, come_in};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else {
         return;
     };
-    FOLDER.with_borrow_mut(|folder| {
-        let folder = folder.get_or_insert_with(|| {
-            let memory = Path::new("/dev/shm");
-            let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
-            made.expect("a folder for the files")
-        });
-        let path = folder.path().join("file");
-        std::fs::write(&path, bytes).expect("the file can be written");
-        import(*kind, &path);
-    });
+    match kind {
+        b'h' => as_file("index.bin", bytes, |path| {
+            come_in(|into, go| hnswlib::import(into, path, None, go).map(|came| came.vectors));
+        }),
+        // The ids come first, up to a line that is empty.
+        b'i' => {
+            let ids = bytes.windows(2).position(|two| two == b"\n\n");
+            let (ids, index) = bytes.split_at(ids.map_or(0, |at| at + 1));
+            as_file("index.bin", index.strip_prefix(b"\n").unwrap_or(index), |path| {
+                let names = path.with_file_name("ids");
+                std::fs::write(&names, ids).expect("the file can be written");
+                come_in(|into, go| {
+                    hnswlib::import(into, path, Some(&names), go).map(|came| came.vectors)
+                });
+            });
+        }
+        _ => as_file("lines.jsonl", bytes, |path| {
+            come_in(|into, go| jsonl::import(into, path, true, go));
+        }),
+    }
 });

@@ -1,15 +1,10 @@
 //! Files of vectors, of true neighbours and of ids: the first byte says of which kind.
 #![no_main]
 
-use std::cell::RefCell;
 use std::path::Path;
 
-use tempfile::TempDir;
 use vectorizer_bench::{IdFile, Matrix, truth};
-
-thread_local! {
-    static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
-}
+use vectorizer_fuzz::as_file;
 
 const NAMES: [&str; 5] = ["file.npy", "file.fvecs", "file.bvecs", "file.ivecs", "file.txt"];
 
@@ -38,14 +33,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else {
         return;
     };
-    FOLDER.with_borrow_mut(|folder| {
-        let folder = folder.get_or_insert_with(|| {
-            let memory = Path::new("/dev/shm");
-            let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
-            made.expect("a folder for the files")
-        });
-        let path = folder.path().join(NAMES[usize::from(*kind) % NAMES.len()]);
-        std::fs::write(&path, bytes).expect("the file can be written");
-        read(&path);
-    });
+    as_file(NAMES[usize::from(*kind) % NAMES.len()], bytes, read);
 });

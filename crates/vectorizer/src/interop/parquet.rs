@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -213,16 +214,19 @@ pub fn import(
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
     let file = File::open(path).map_err(failed(path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken(path))?;
-    let total = usize::try_from(builder.metadata().file_metadata().num_rows()).ok();
-    let reader = builder
-        .with_batch_size(batch_size(collection.dimension()))
-        .build()
-        .map_err(broken(path))?;
+    let (total, mut reader) = guarded(path, || {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken(path))?;
+        let total = usize::try_from(builder.metadata().file_metadata().num_rows()).ok();
+        let builder = builder.with_batch_size(batch_size(collection.dimension()));
+        Ok((total, builder.build().map_err(broken(path))?))
+    })?;
+    let mut next = || {
+        let refused = |error: arrow_schema::ArrowError| refused(path, error.to_string());
+        guarded(path, || reader.next().transpose().map_err(refused))
+    };
     let mut batch = Batch::new(collection, replace, total);
     let mut row = 0;
-    for rows in reader {
-        let rows = rows.map_err(|error| refused(path, error.to_string()))?;
+    while let Some(rows) = next()? {
         let columns = Columns::of(&rows).map_err(|reason| refused(path, reason))?;
         for at in 0..rows.num_rows() {
             let vector = columns.vector(at, collection.dimension());
@@ -233,6 +237,12 @@ pub fn import(
     }
     batch.flush(&mut progress)?;
     Ok(batch.done)
+}
+
+/// Runs what reads with the Arrow project's crates, and turns a panic of theirs into an error: on a damaged file they may give up so.
+fn guarded<R>(path: &Path, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(refused(path, "it is damaged: the reader gave up")))
 }
 
 /// The columns of a batch.

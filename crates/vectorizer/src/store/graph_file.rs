@@ -328,8 +328,45 @@ fn parse(file: &[u8]) -> Result<(Binding, Topology), String> {
     Ok((head.binding, topology))
 }
 
-/// No bytes may make reading a snapshot do anything but say that they are none.
+/// No bytes may make reading a snapshot do anything but say that they are none, or give a graph that can be checked and walked.
 #[cfg(fuzzing)]
+#[expect(clippy::panic, reason = "this is how a fuzzer is told")]
 pub(super) fn fuzz(bytes: &[u8]) {
-    drop(parse(bytes));
+    use crate::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
+
+    const MOST: usize = 64;
+    let Ok((binding, topology)) = parse(bytes) else {
+        return;
+    };
+    let count = topology.levels.len();
+    if !(1..=MOST).contains(&count) {
+        return;
+    }
+    let hnsw = HnswConfig {
+        max_connections: binding.max_connections as usize,
+        ..HnswConfig::default()
+    };
+    let options = CollectionOptions {
+        hnsw,
+        threads: 1,
+        ..CollectionOptions::default()
+    };
+    let metric = crate::models::DistanceMetric::Euclidean;
+    let context = crate::gpu::context::Context::cpu();
+    let Ok(mut graph) = crate::hnsw::HnswGraph::new(&context, 1, metric, options) else {
+        return;
+    };
+    let rows: Vec<f32> = (0..MOST).map(|row| row as f32).collect();
+    let search = SearchOptions {
+        path: SearchPath::Graph,
+        ..SearchOptions::default()
+    };
+    if graph.append(&rows[..count]).is_err() || graph.restore_topology(topology).is_err() {
+        return;
+    }
+    // Whoever writes good seals can write a graph in which not all can be reached; it is walked all the same.
+    drop(graph.check());
+    if graph.search(&[3.0], 2, &search).is_err() {
+        panic!("a graph was taken that cannot be searched");
+    }
 }
