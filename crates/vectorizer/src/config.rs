@@ -118,7 +118,8 @@ pub enum FallbackPolicy {
     Report,
     /// The collection moves to RAM, where the CPU engine goes on with the same ids and the same graph, and the call is answered from
     /// there. `stats()`, the monitor, a log line and the callback say so;
-    /// [`return_to_device`](crate::collection::Collection::return_to_device) goes back. A lost device takes the vectors with it.
+    /// [`return_to_device`](crate::collection::Collection::return_to_device) goes back. A lost device takes the vectors with it, unless the collection is
+    /// kept on disk: then it goes on in RAM with what its store has.
     Spill,
     /// No way down: the call fails with what stood in the way, [`VectorizerError::VramLimitExceeded`] with limit and need, or
     /// [`VectorizerError::BufferAllocationFailed`], and nothing has changed.

@@ -226,7 +226,12 @@ impl Collection {
         };
         let mut writer = self.writer.lock();
         store.flush()?;
-        self.keep_graph(&mut writer)
+        loop {
+            match self.keep_graph(&mut writer) {
+                Err(error) => self.go_down(&mut writer, error)?,
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// Flushes and ends the collection: then another may open it. Dropping a collection does the same as well as it can, and only
@@ -276,11 +281,12 @@ impl Collection {
         self.give_back()
     }
 
-    /// The vectors as the store has them, and the graph as its file has it, in RAM: for a device that was lost with both.
-    pub(super) fn read_from_store(&self) -> Result<HnswGraph> {
+    /// The vectors as the store has them, and the graph as its file has it, on the device of `context`: for a device that was lost with
+    /// both. Where that file is of no use, nothing is linked.
+    pub(super) fn read_from_store(&self, context: &Context) -> Result<HnswGraph> {
         let store = self.store.as_ref().ok_or(VectorizerError::NotDurable)?;
-        let ram = Context::cpu().with_limit(None);
-        let mut graph = HnswGraph::new(&ram, self.dimension, self.metric, self.options)?;
+        let mut graph = HnswGraph::new(context, self.dimension, self.metric, self.options)?;
+        graph.reserve(usize::try_from(store.totals().rows).unwrap_or(usize::MAX))?;
         store.read_rows(|group| graph.append(group.rows()).map(drop))?;
         take_graph(store, &mut graph);
         Ok(graph)

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Collection, State, Writer};
 use crate::config::FallbackPolicy;
 use crate::error::{Result, VectorizerError};
+use crate::gpu::context::Context;
 use crate::gpu::device::{Absence, Device};
 use crate::hnsw::HnswGraph;
 
@@ -20,7 +21,8 @@ pub enum FallbackKind {
     Refused,
     /// The collection is in RAM: the device was full.
     Spilled,
-    /// The device was lost. With a mirror the collection is in RAM; without one its vectors are gone.
+    /// The device was lost. With a mirror, or a store and [`FallbackPolicy::Spill`], the collection is in RAM; else every call that needs the
+    /// device fails. What is kept on disk comes back by [`Collection::return_to_device`], or by opening it again; what is not is gone.
     Lost,
 }
 
@@ -101,6 +103,20 @@ fn is_lost(error: &VectorizerError) -> bool {
     matches!(error, VectorizerError::DeviceLost { .. })
 }
 
+/// Whether the device itself is gone, not only a call of it refused.
+#[cfg(feature = "gpu")]
+fn is_lost_device(device: &Device) -> bool {
+    device
+        .hardware()
+        .is_some_and(crate::gpu::hardware::Hardware::is_lost)
+}
+
+/// The CPU is never lost.
+#[cfg(not(feature = "gpu"))]
+fn is_lost_device(_: &Device) -> bool {
+    false
+}
+
 impl Collection {
     /// Calls `listener` each time the device has no room or is lost, with what becomes of it. It may be called on any thread that uses
     /// the collection, and must not call the collection.
@@ -131,7 +147,7 @@ impl Collection {
                 Err(error) if error.is_full() || is_lost(&error) => {
                     let goes_down = match self.options.fallback {
                         FallbackPolicy::Report | FallbackPolicy::Forbid => false,
-                        FallbackPolicy::Spill => error.is_full(),
+                        FallbackPolicy::Spill => error.is_full() || self.store.is_some(),
                         FallbackPolicy::Mirror => true,
                     };
                     if !goes_down || device.is_cpu() {
@@ -141,6 +157,9 @@ impl Collection {
                     // Else somebody else has moved it meanwhile.
                     if self.state.read().graph.storage().device().is_same(&device) {
                         self.go_down(&mut writer, error)?;
+                        drop(writer);
+                        // What the file of the graph did not link.
+                        self.tidy_or_warn();
                     }
                 }
                 answer => return answer,
@@ -160,12 +179,7 @@ impl Collection {
         match self.options.fallback {
             FallbackPolicy::Spill if full && !on_cpu => self.move_down(&error, None),
             FallbackPolicy::Spill if lost && !on_cpu && self.store.is_some() => {
-                writer.unmended = 0;
-                writer.changed = true;
-                let graph = self
-                    .read_from_store()
-                    .map_err(|_| self.refuse(error.clone()))?;
-                self.move_down(&error, Some(graph))
+                self.move_down_from_store(writer, error)
             }
             FallbackPolicy::Mirror if (full || lost) && !on_cpu => {
                 let mirror = self.state.write().mirror.take();
@@ -177,10 +191,30 @@ impl Collection {
                         self.move_down(&error, Some(mirror.graph))
                     }
                     None if full => self.move_down(&error, None),
+                    None if self.store.is_some() => self.move_down_from_store(writer, error),
                     None => Err(self.refuse(error)),
                 }
             }
             _ => Err(self.refuse(error)),
+        }
+    }
+
+    /// Shows what the store has, in RAM: the device is lost, and nothing can be read from it.
+    fn move_down_from_store(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        error: VectorizerError,
+    ) -> Result<()> {
+        match self.read_from_store(&Context::cpu().with_limit(None)) {
+            Ok(graph) => {
+                writer.unmended = 0;
+                writer.changed = true;
+                self.move_down(&error, Some(graph))
+            }
+            Err(obstacle) => {
+                tracing::warn!(error = %obstacle, "the vectors of a lost device could not be read from disk");
+                Err(self.refuse(error))
+            }
         }
     }
 
@@ -268,14 +302,20 @@ impl Collection {
     }
 
     /// Brings a collection that is in RAM back to its device, or, if that was lost, to a fresh one of its kind. Searches go on
-    /// meanwhile. Does nothing where the collection is where it belongs.
+    /// meanwhile. A collection that was lost with its device comes back from its store, if it has one. Does nothing where the collection is where
+    /// it belongs.
     ///
     /// # Errors
-    /// [`VectorizerError::VramLimitExceeded`] or [`VectorizerError::BufferAllocationFailed`] if there is still no room, or the device
-    /// failed; the collection stays in RAM.
+    /// [`VectorizerError::VramLimitExceeded`] or [`VectorizerError::BufferAllocationFailed`] if there is still no room,
+    /// [`VectorizerError::DeviceLost`] if there is no store to come back from, or the device failed; the collection stays where it is.
     pub fn return_to_device(&self) -> Result<()> {
-        let _writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         if !self.is_spilled() {
+            if self.is_gone() {
+                self.come_back_from_store(&mut writer)?;
+                drop(writer);
+                self.tidy_or_warn();
+            }
             return Ok(());
         }
         let home = self.home()?;
@@ -313,14 +353,40 @@ impl Collection {
         Ok(())
     }
 
+    /// Whether the device is lost on which the collection is.
+    fn is_gone(&self) -> bool {
+        is_lost_device(self.state.read().graph.storage().device())
+    }
+
+    /// Puts what the store has on a fresh device in the place of a lost one.
+    fn come_back_from_store(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        if self.store.is_none() {
+            let device = self.standing.lock().home.name().to_owned();
+            return Err(VectorizerError::DeviceLost { device });
+        }
+        let home = self.home()?;
+        let back = self.read_from_store(&self.context.moved_to(home.clone()))?;
+        writer.unmended = 0;
+        writer.changed = true;
+        let lost = {
+            let mut state = self.state.write();
+            state.mirror = None;
+            std::mem::replace(&mut state.graph, back)
+        };
+        drop(lost);
+        let mut standing = self.standing.lock();
+        standing.home = home;
+        standing.latest = None;
+        drop(standing);
+        tracing::info!("the collection is on a fresh device, as its store has it");
+        self.mirror(writer)
+    }
+
     /// The device the collection belongs on, opened again if it was lost.
     fn home(&self) -> Result<Device> {
         let home = self.standing.lock().home.clone();
         #[cfg(feature = "gpu")]
-        if home
-            .hardware()
-            .is_some_and(crate::gpu::hardware::Hardware::is_lost)
-        {
+        if is_lost_device(&home) {
             let limit = self.context.device().ledger().limit();
             let fresh = crate::gpu::adapters::again(&home)?;
             return Ok(fresh.with_limit(limit).with_limit(self.options.vram_limit));

@@ -170,8 +170,10 @@ mod gpu {
     use super::*;
     use std::sync::Arc;
 
+    use crate::collection::OpenOptions;
     use crate::gpu::testing;
     use crate::gpu::vram_monitor::VramMonitor;
+    use crate::store::Durability;
 
     #[test]
     fn every_allocation_fails_once() {
@@ -250,5 +252,120 @@ mod gpu {
             assert_eq!(seen(&collection), whole[LIFE.len()]);
             collection.check().unwrap();
         }
+    }
+
+    fn on_disk(path: &std::path::Path, device: &Device, fallback: FallbackPolicy) -> Collection {
+        let options = CollectionOptions {
+            fallback,
+            threads: 1,
+            ..CollectionOptions::default()
+        };
+        let context = Context::of_device(device.clone());
+        let metric = DistanceMetric::Euclidean;
+        let durability = Durability::EveryBatch;
+        Collection::create_with(path, &context, DIMENSION, metric, options, durability).unwrap()
+    }
+
+    fn opened(path: &std::path::Path) -> Collection {
+        let context = Context::of_device(testing::device());
+        let go_on = |_| std::ops::ControlFlow::Continue(());
+        Collection::open_with(path, &context, OpenOptions::default(), go_on).unwrap()
+    }
+
+    /// Steps of a life before the device is lost: some vectors are deleted and replaced then.
+    const BEFORE: usize = 10;
+
+    #[test]
+    fn what_is_on_disk_outlives_its_device() {
+        let whole = undisturbed(&testing::device());
+        let end = whole.last().unwrap();
+        for (fallback, fault) in [
+            (FallbackPolicy::Report, Fault::Lose),
+            (FallbackPolicy::Forbid, Fault::Hang),
+            (FallbackPolicy::Spill, Fault::Lose),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("kept");
+            let device = testing::fresh_device();
+            let collection = on_disk(&path, &device, fallback);
+            for (name, step) in &LIFE[..BEFORE] {
+                step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            device.faults().order(Point::Wait, 0, 1, fault);
+            let found = collection.search_batch(&rows(9, 6), 7);
+            device.faults().clear();
+            let stats = collection.stats();
+            assert_eq!(stats.fallback.unwrap().what, FallbackKind::Lost);
+            if fallback == FallbackPolicy::Spill {
+                // It goes on with what the disk has.
+                found.unwrap();
+                assert_eq!(stats.backend, "cpu");
+            } else {
+                let error = found.unwrap_err();
+                assert!(matches!(error, E::DeviceLost { .. }), "{error}");
+                // What needs no device goes on.
+                collection.delete("v8").unwrap();
+                collection.return_to_device().unwrap();
+                assert_eq!(collection.stats().fallback, None);
+                assert!(!collection.contains("v8"));
+                let put_back = vectors("v", 2, 9).remove(8);
+                collection.upsert_vector(put_back).unwrap();
+            }
+            assert_eq!(seen(&collection).0, whole[BEFORE].0);
+            for (name, step) in &LIFE[BEFORE..] {
+                step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            assert_eq!(&seen(&collection), end, "{fallback:?}");
+            collection.check().unwrap();
+            collection.return_to_device().unwrap();
+            assert_ne!(collection.stats().backend, "cpu");
+            assert_eq!(&seen(&collection), end, "{fallback:?}");
+            collection.close().unwrap();
+            assert_eq!(Collection::check_files(&path).unwrap().problems, [""; 0]);
+            assert_eq!(&seen(&opened(&path)), end, "{fallback:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_lost_in_the_middle_of_a_change_costs_no_change() {
+        let whole = undisturbed(&testing::device());
+        for (at, (name, step)) in LIFE.iter().enumerate() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("kept");
+            let device = testing::fresh_device();
+            let collection = on_disk(&path, &device, FallbackPolicy::Spill);
+            for (_, step) in &LIFE[..at] {
+                step(&collection).unwrap();
+            }
+            device.faults().order(Point::Submit, 0, 1, Fault::Lose);
+            step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
+            device.faults().clear();
+            assert_eq!(seen(&collection), whole[at + 1], "{name}");
+            collection.check().unwrap();
+            collection.close().unwrap();
+            assert_eq!(seen(&opened(&path)), whole[at + 1], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_lost_collection_can_be_closed_and_opened_again() {
+        let whole = undisturbed(&testing::device());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept");
+        let device = testing::fresh_device();
+        let collection = on_disk(&path, &device, FallbackPolicy::Report);
+        for (_, step) in &LIFE[..BEFORE] {
+            step(&collection).unwrap();
+        }
+        device.faults().order(Point::Wait, 0, 1, Fault::Lose);
+        collection.search(&rows(4, 1)[0], 5).unwrap_err();
+        device.faults().clear();
+        // The graph cannot be read back any more; what was acknowledged is there.
+        let closed = collection.close();
+        assert!(
+            matches!(closed, Ok(()) | Err(E::DeviceLost { .. })),
+            "{closed:?}"
+        );
+        assert_eq!(seen(&opened(&path)), whole[BEFORE]);
     }
 }

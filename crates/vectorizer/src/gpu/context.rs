@@ -118,6 +118,14 @@ impl Context {
         }
     }
 
+    /// Another device in the place of this one, chosen for the same reason.
+    pub(crate) fn moved_to(&self, device: Device) -> Self {
+        Self {
+            device,
+            reason: self.reason.clone(),
+        }
+    }
+
     /// A device that is there already.
     #[cfg(test)]
     pub(crate) fn of_device(device: Device) -> Self {
