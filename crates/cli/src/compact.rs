@@ -6,6 +6,7 @@ use vectorizer::collection::Collection;
 use crate::failure::Result;
 use crate::figures::{bytes, counted};
 use crate::index::{self, IndexArguments, OpenArguments, say, say_json};
+use crate::memory::{Memory, WithMemory};
 use crate::progress::Stage;
 
 const HELP: &str = "\
@@ -14,7 +15,8 @@ and the file gives back what it no longer needs.
 
 Example:
   vectorizer compact --index words
-JSON: vectors, dropped, store_bytes_before, store_bytes.
+JSON: vectors, dropped, store_bytes_before, store_bytes; vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse, fragmentation, fallback
+(null, or what happened and why).
 Exit status: 0 done; 1 the machine failed or the collection is open elsewhere; 2 wrong arguments, or there is no collection.";
 
 /// Takes deleted and replaced vectors out of the graph and gives their room back to the disk.
@@ -34,16 +36,18 @@ pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
     let stage = Stage::begin(json, "taking out the deleted", None);
     collection.compact()?;
     drop(stage);
+    let memory = Memory::of_collection(&collection);
     index::close(collection, json)?;
     let after = Collection::describe(folder)?;
     let dropped = usize::try_from(before.dead).unwrap_or(usize::MAX);
     if json {
-        say_json(&serde_json::json!({
+        let done = serde_json::json!({
             "vectors": after.vectors,
             "dropped": dropped,
             "store_bytes_before": before.store_bytes,
             "store_bytes": after.store_bytes,
-        }))
+        });
+        say_json(&WithMemory { done, memory })
     } else {
         say(&format!(
             "dropped {}; the store takes {}, before {}",

@@ -9,6 +9,7 @@ use vectorizer_bench::IdFile;
 use crate::failure::Result;
 use crate::figures::counted;
 use crate::index::{self, IndexArguments, OpenArguments, say, say_json};
+use crate::memory::{Memory, WithMemory};
 use crate::progress::Stage;
 
 /// Ids of one transaction.
@@ -22,25 +23,20 @@ Examples:
 Ids that are not there are passed over and counted. Deletions are on the disk when the command ends; each 10,000 ids are deleted whole or not at all,
 and what a filter says as a whole.
 Their room is given back past a quarter of dead vectors, or by: vectorizer compact
-JSON: deleted, missing, vectors.
+JSON: deleted, missing, vectors; vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse, fragmentation, fallback (null, or what happened and why).
 Exit status: 0 done; 1 the machine failed or the collection is open elsewhere; 2 wrong arguments or files.";
 
 /// Deletes vectors from a collection.
 #[derive(Debug, Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, group = clap::ArgGroup::new("which").required(true))]
 pub(crate) struct DeleteArguments {
     #[command(flatten)]
     index: IndexArguments,
     /// The ids to delete: a .npy list of integers, or text, one id a line.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "filter",
-        conflicts_with = "filter"
-    )]
+    #[arg(long, value_name = "FILE", group = "which")]
     ids: Option<PathBuf>,
     /// Delete the vectors for which this holds: a filter as JSON, in Qdrant's shape.
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", group = "which")]
     filter: Option<String>,
     #[command(flatten)]
     open: OpenArguments,
@@ -72,12 +68,20 @@ pub(crate) fn run(arguments: &DeleteArguments) -> Result<()> {
     }
     drop(stage);
     let (missing, vectors) = (seen - deleted, collection.vector_count());
+    let memory = Memory::of_collection(&collection);
     index::close(collection, json)?;
     if json {
-        say_json(&serde_json::json!({ "deleted": deleted, "missing": missing, "vectors": vectors }))
+        let done =
+            serde_json::json!({ "deleted": deleted, "missing": missing, "vectors": vectors });
+        say_json(&WithMemory { done, memory })
     } else {
+        let missing = match missing {
+            0 => String::new(),
+            1 => "; 1 id was not there".to_owned(),
+            many => format!("; {many} ids were not there"),
+        };
         say(&format!(
-            "deleted {}, {missing} of the ids were not there; the collection holds {}",
+            "deleted {}{missing}; the collection holds {}",
             counted(deleted, "vector", "vectors"),
             counted(vectors, "vector", "vectors")
         ))

@@ -10,6 +10,7 @@ use vectorizer::interop::{Moved, hnswlib, ids_beside, jsonl, npy};
 use crate::failure::Result;
 use crate::figures::counted;
 use crate::index::{self, IndexArguments, OpenArguments, say, say_json};
+use crate::memory::{Memory, WithMemory};
 use crate::progress::Stage;
 
 const HELP: &str = "\
@@ -84,9 +85,11 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
         Format::Jsonl => (jsonl::export(&collection, out, progress)?, None),
     };
     drop(stage);
+    let memory = Memory::of_collection(&collection);
     index::close(collection, json)?;
     if json {
-        return say_json(&serde_json::json!({"exported": vectors, "file": out, "ids": ids}));
+        let done = serde_json::json!({"exported": vectors, "file": out, "ids": ids});
+        return say_json(&WithMemory { done, memory });
     }
     let beside = ids.map_or(String::new(), |ids| format!(", ids in {}", ids.display()));
     let vectors = counted(vectors, "vector", "vectors");

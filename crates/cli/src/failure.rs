@@ -39,6 +39,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Input(text) | Self::Machine(text) => text.clone(),
+            // In the words of the command, not of the library.
+            Self::Full(VectorizerError::VramFallback) => {
+                "there is no room for more: raise --vram-limit, let it go on in RAM with --fallback spill, or take another --device"
+                    .to_owned()
+            }
             Self::Full(error) => error.to_string(),
             Self::Output(error) => format!("cannot write the output: {error}"),
         };
@@ -64,6 +69,9 @@ impl From<VectorizerError> for Failure {
         use VectorizerError as E;
         match error {
             full if full.is_full() => Self::Full(full),
+            E::DuplicateId { id } => Self::Input(format!(
+                "id {id:?} is already in the collection: with --replace its vector is replaced"
+            )),
             E::SearchFailed
             | E::DeviceFailed { .. }
             | E::DeviceLost { .. }

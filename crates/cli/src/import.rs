@@ -1,5 +1,6 @@
 //! `vectorizer import`: a file of another program's into a collection, which is made if there is none.
 
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use crate::export::Format;
 use crate::failure::{Failure, Result};
 use crate::figures::counted;
 use crate::index::{self, IndexArguments, OpenArguments, say, say_json};
+use crate::memory::{Memory, WithMemory};
 use crate::progress::Stage;
 
 /// Rows of a batch, where the file's reader does not choose.
@@ -69,6 +71,7 @@ pub(crate) struct ImportArguments {
 }
 
 pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
+    check_file(arguments)?;
     let collection = collection(arguments)?;
     let (json, file) = (arguments.index.json, &arguments.file);
     let stage = Stage::begin(json, "reading vectors", None);
@@ -98,9 +101,11 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
     };
     drop(stage);
     let count = collection.vector_count();
+    let memory = Memory::of_collection(&collection);
     index::close(collection, json)?;
     if json {
-        return say_json(&serde_json::json!({"imported": vectors, "count": count, "graph": graph}));
+        let done = serde_json::json!({"imported": vectors, "count": count, "graph": graph});
+        return say_json(&WithMemory { done, memory });
     }
     let how = match graph {
         Some(true) => " with their graph",
@@ -112,6 +117,41 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
     say(&format!(
         "imported {vectors}{how}; the collection holds {count}"
     ))
+}
+
+/// Says what can be said of the file before a collection is made for it.
+fn check_file(arguments: &ImportArguments) -> Result<()> {
+    let file = &arguments.file;
+    if matches!(arguments.format, Format::Npy | Format::Fvecs) {
+        return matrix(arguments).map(drop);
+    }
+    match File::open(file) {
+        Ok(_) if !file.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::Input(format!("{}: is a folder", file.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::Input(format!(
+            "{}: there is no such file",
+            file.display()
+        ))),
+        Err(error) => Err(Failure::Input(format!(
+            "{}: cannot be read: {error}",
+            file.display()
+        ))),
+    }
+}
+
+/// The file as rows of --dimension components.
+fn matrix(arguments: &ImportArguments) -> Result<Matrix> {
+    let matrix = Matrix::open(&arguments.file)?;
+    if matrix.dimension() == arguments.dimension {
+        Ok(matrix)
+    } else {
+        Err(Failure::Input(format!(
+            "{}: has vectors of {} components, --dimension says {}",
+            arguments.file.display(),
+            matrix.dimension(),
+            arguments.dimension
+        )))
+    }
 }
 
 /// The collection there is, which has to be of this kind, or a new one.
@@ -162,15 +202,7 @@ fn rows(
     ids: Option<PathBuf>,
     progress: impl Fn(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
-    let matrix = Matrix::open(&arguments.file)?;
-    if matrix.dimension() != collection.dimension() {
-        return Err(Failure::Input(format!(
-            "{}: has vectors of {} components, --dimension says {}",
-            arguments.file.display(),
-            matrix.dimension(),
-            collection.dimension()
-        )));
-    }
+    let matrix = matrix(arguments)?;
     let mut ids = match &ids {
         None => None,
         Some(path) => {

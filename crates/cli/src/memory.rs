@@ -147,6 +147,15 @@ impl Memory {
     }
 }
 
+/// What a command on a collection did, and what it took, as one JSON document.
+#[derive(Debug, Serialize)]
+pub(crate) struct WithMemory {
+    #[serde(flatten)]
+    pub(crate) done: serde_json::Value,
+    #[serde(flatten)]
+    pub(crate) memory: Memory,
+}
+
 /// A number of bytes, with or without a unit: KiB, MiB, GiB, TiB are powers of 1024; kB, MB, GB, TB of 1000.
 fn size(text: &str) -> std::result::Result<u64, String> {
     let text = text.trim();

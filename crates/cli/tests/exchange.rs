@@ -47,10 +47,14 @@ fn every_format_goes_out_and_comes_in() {
         let arguments = ["import", "--index", index, "--format", format, file];
         said(folder, &[&arguments[..], &KIND].concat())
     };
+    let imported = import("first", "jsonl", "in.jsonl");
+    let done = ["imported", "count", "graph", "fallback"].map(|key| &imported[key]);
     assert_eq!(
-        import("first", "jsonl", "in.jsonl"),
-        json!({"imported": 300, "count": 300, "graph": null})
+        done,
+        [&json!(300), &json!(300), &json!(null), &json!(null)],
+        "{imported}"
     );
+    assert!(imported["vram_peak_bytes"].as_u64() > Some(0), "{imported}");
     let formats = ["jsonl", "npy", "fvecs", "hnswlib"];
     let parquet = cfg!(feature = "parquet").then_some("parquet");
     for format in formats.into_iter().chain(parquet) {
@@ -161,6 +165,20 @@ fn what_does_not_fit_is_refused_with_exit_status_2() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{rest:?}: {errors}");
         assert!(errors.contains(words), "{rest:?}: {errors}");
+    }
+    // No collection is made for a file that is not there or has other vectors.
+    for (format, file, words) in [
+        ("jsonl", "none.jsonl", "there is no such file"),
+        ("parquet", "none.parquet", "there is no such file"),
+        ("npy", "none.npy", "there is no such file"),
+        ("jsonl", ".", "is a folder"),
+    ] {
+        let arguments = ["import", "--index", "new", "--format", format, file];
+        let output = run(folder, &[&arguments[..], &KIND].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{file}: {errors}");
+        assert!(errors.contains(words), "{file}: {errors}");
+        assert!(!folder.join("new").exists(), "{file}");
     }
     // A second try with --replace goes through.
     let again = import(&[&["jsonl", "in.jsonl", "--replace"][..], &KIND].concat());
