@@ -2,7 +2,9 @@
 //! Afterwards every figure has to add up, and every byte to be back.
 #![expect(
     clippy::unwrap_used,
-    reason = "what helps a test fails as the test does"
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what helps a test fails as the test does, and its figures are of interest"
 )]
 
 mod support;
