@@ -279,3 +279,28 @@ impl VectorizerError {
 
 /// What every fallible call returns.
 pub type Result<T, E = VectorizerError> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_guide_has_a_row_for_every_error() {
+        let guide = include_str!("../../../docs/METAL_NATIVE_ERROR_HANDLING_GUIDE.md");
+        let source = include_str!("error.rs");
+        let (_, body) = source.split_once("pub enum VectorizerError {").unwrap();
+        let (body, _) = body.split_once("\n}\n").unwrap();
+        let variants: Vec<&str> = body
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .filter(|line| line.starts_with(char::is_uppercase))
+            .map(|line| line.trim_end_matches([' ', '{', ',']))
+            .collect();
+        assert!(variants.len() > 30, "{variants:?}");
+        for variant in variants {
+            let row = format!("\n| `{variant}");
+            assert!(
+                guide.contains(&row),
+                "the guide to errors has no row for {variant}"
+            );
+        }
+    }
+}
