@@ -219,7 +219,10 @@ impl<T: Pod> Rows<T> {
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: u32) {
         let row = self.row(slot);
-        for line in row.chunks((LINE_BYTES / size_of::<T>()).max(1)).take(n) {
+        for line in row
+            .chunks((LINE_BYTES / size_of::<T>()).max(1))
+            .take(PREFETCH_LINES)
+        {
             pages::prefetch(line);
         }
     }
