@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions};
+use vectorizer::config::{CollectionOptions, HnswConfig, Precision, SearchOptions};
 use vectorizer::engine::Counters;
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
@@ -57,6 +57,8 @@ pub struct Plan {
     pub ms: Vec<usize>,
     /// Beam width while building.
     pub ef_construction: usize,
+    /// Forms in which walks compare vectors.
+    pub precisions: Vec<Precision>,
     /// Threads of the CPU engine; 0 is all cores.
     pub threads: Vec<usize>,
     /// Queries of one call, tried at the first target's beam width (or the first width); others are measured with all queries in one call.
@@ -98,7 +100,9 @@ pub fn round(
     let mut queries = Vec::new();
     set.queries.read(0..set.queries.rows(), &mut queries)?;
     for threads in threads {
-        for (at, &m) in plan.ms.iter().enumerate() {
+        let all = |m| plan.precisions.iter().map(move |precision| (m, *precision));
+        let graphs = plan.ms.iter().copied().flat_map(all);
+        for (at, (m, precision)) in graphs.enumerate() {
             let subject = Subject {
                 engine: OURS.to_owned(),
                 device: if context.device().is_cpu() {
@@ -113,9 +117,19 @@ pub fn round(
                 },
                 m,
                 ef_construction: plan.ef_construction,
-                precision: "f32".to_owned(),
+                precision: precision.to_string(),
             };
-            let graph = build(set, plan, context, threads, round, &subject, tell)?;
+            let options = CollectionOptions {
+                hnsw: HnswConfig {
+                    ef_construction: plan.ef_construction,
+                    ..HnswConfig::with_connections(m)
+                },
+                seed: plan.seed,
+                threads,
+                precision,
+                ..CollectionOptions::default()
+            };
+            let graph = build(set, plan, context, options, round, &subject, tell)?;
             let mut run = Run {
                 set,
                 plan,
@@ -136,20 +150,11 @@ fn build(
     set: &DataSet,
     plan: &Plan,
     context: &Context,
-    threads: usize,
+    options: CollectionOptions,
     round: usize,
     subject: &Subject,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<HnswGraph> {
-    let options = CollectionOptions {
-        hnsw: HnswConfig {
-            ef_construction: plan.ef_construction,
-            ..HnswConfig::with_connections(subject.m)
-        },
-        seed: plan.seed,
-        threads,
-        ..CollectionOptions::default()
-    };
     let rows = set.base.rows();
     let ledger = context.device().ledger().clone();
     let sampler = Sampler::start(ledger.clone());

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF};
+use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, Precision};
 use vectorizer::models::DistanceMetric;
 
 use crate::add::AddArguments;
@@ -57,7 +57,7 @@ that `add` gives by default), --out FILE.jsonl writes one line for each query wi
 
 JSON:
   device, backend, reason, metric, count, dimension, queries, k, threads, m, ef_construction, seed (null with
-  --exact), open_ms (with --index), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse,
+  --exact), precision, searched_row_bytes, open_ms (with --index), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse,
   fragmentation (these three from 0 to 1), fallback (null, or an object with what, why, device, vectors), and rows: for each --ef an object with path
   (exact or graph), ef, recall (null without --truth), search_ms, qps, p50_us, p99_us, single_queries, counters.
   The fields of the last row stand at the top as well.
@@ -149,7 +149,7 @@ pub(crate) struct SearchArguments {
     )]
     pub(crate) base: Option<PathBuf>,
     /// The vectors to search in: a collection's folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["metric", "m", "ef_construction", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["metric", "m", "ef_construction", "seed", "precision"])]
     pub(crate) index: Option<PathBuf>,
     /// Find only vectors of the collection for which this holds: a filter as JSON, in Qdrant's shape.
     #[arg(long, value_name = "JSON", requires = "index")]
@@ -193,9 +193,17 @@ pub(crate) struct SearchArguments {
     /// Decides the levels of the graph: the same seed and input give the same graph.
     #[arg(long, default_value_t = vectorizer::config::CollectionOptions::default().seed)]
     pub(crate) seed: u64,
+    /// The form in which walks through the graph compare vectors; what they find is scored again by the vectors as they are.
+    #[arg(long, value_name = "FORM", default_value_t, value_parser = precision())]
+    pub(crate) precision: Precision,
     /// Print one JSON document instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Reads the name of a precision.
+pub(crate) fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
-use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF};
+use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, Precision};
 use vectorizer_bench::dataset::DataSet;
 use vectorizer_bench::ids::IdTable;
 use vectorizer_bench::lines::{Line, Run, Writer};
@@ -16,7 +16,7 @@ use vectorizer_bench::outside::{self, Files};
 use vectorizer_bench::sweep::{self, Event, Plan, SweepError};
 use vectorizer_bench::{Matrix, page, truth};
 
-use crate::args::{DeviceArguments, Metric};
+use crate::args::{DeviceArguments, Metric, precision};
 use crate::device;
 use crate::failure::{Failure, Result};
 use crate::progress::Stage;
@@ -97,6 +97,9 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "WIDTH", default_value_t = HnswConfig::default().ef_construction,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     ef_construction: usize,
+    /// Forms in which walks through the graph compare vectors.
+    #[arg(long, value_name = "FORMS", value_delimiter = ',', default_values_t = [Precision::F32], value_parser = precision())]
+    precision: Vec<Precision>,
     /// Threads of the CPU engine and of peers; 0 is all cores.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "0",
         value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
@@ -180,6 +183,7 @@ impl<'a> Bench<'a> {
             targets: arguments.at.clone(),
             ms: arguments.m.clone(),
             ef_construction: arguments.ef_construction,
+            precisions: arguments.precision.clone(),
             threads: arguments.threads.clone(),
             batches: sorted(&arguments.batch)
                 .into_iter()

@@ -3,18 +3,20 @@
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use vectorizer::collection::Collection;
-use vectorizer::config::{CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION};
+use vectorizer::config::{
+    CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION, Precision,
+};
 use vectorizer::gpu::context::Context;
 use vectorizer::store::Durability;
 
-use crate::args::Metric;
+use crate::args::{Metric, precision};
 use crate::failure::Result;
 use crate::index::{IndexArguments, say, say_json};
 
 const HELP: &str = "\
 Examples:
   vectorizer create --index words --dimension 512 --metric cosine
-  vectorizer create --index images --dimension 784 --metric euclidean --m 24 --ef-construction 400
+  vectorizer create --index images --dimension 784 --metric euclidean --m 24 --ef-construction 400 --precision int8
 
 What is chosen here stays for the collection's life. The folder is made if it is not there; one that holds a collection is refused.
 Then: vectorizer add --index words vectors.npy
@@ -43,6 +45,9 @@ pub(crate) struct CreateArguments {
     /// Decides the levels of the graph: the same seed and input give the same graph.
     #[arg(long, default_value_t = CollectionOptions::default().seed)]
     seed: u64,
+    /// The form in which walks through the graph compare vectors; what they find is scored again by the vectors as they are.
+    #[arg(long, value_name = "FORM", default_value_t, value_parser = precision())]
+    precision: Precision,
 }
 
 pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
@@ -52,6 +57,7 @@ pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
             ..HnswConfig::with_connections(arguments.m)
         },
         seed: arguments.seed,
+        precision: arguments.precision,
         ..CollectionOptions::default()
     };
     let folder = &arguments.index.index;
@@ -71,6 +77,7 @@ pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
             "created": folder.display().to_string(),
             "dimension": arguments.dimension,
             "metric": metric,
+            "precision": arguments.precision,
         }))
     } else {
         let dimension = arguments.dimension;

@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use vectorizer::collection::Collection;
-use vectorizer::config::{CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION};
+use vectorizer::config::{
+    CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION, Precision,
+};
 use vectorizer::gpu::context::Context;
 use vectorizer::interop::{Moved, hnswlib, ids_beside, jsonl};
 use vectorizer::models::Vector;
 use vectorizer::store::Durability;
 use vectorizer_bench::{IdFile, Matrix};
 
-use crate::args::Metric;
+use crate::args::{Metric, precision};
 use crate::export::Format;
 use crate::failure::{Failure, Result};
 use crate::figures::counted;
@@ -63,6 +65,9 @@ pub(crate) struct ImportArguments {
     /// Links a vector makes (the paper's M), if the collection is made now [default: the file's with hnswlib, else 16].
     #[arg(long, value_name = "LINKS", value_parser = RangedU64ValueParser::<usize>::new().range(2..=MAX_CONNECTIONS as u64))]
     m: Option<usize>,
+    /// The form in which walks through the graph compare vectors, if the collection is made now.
+    #[arg(long, value_name = "FORM", default_value_t, value_parser = precision())]
+    precision: Precision,
     /// Replace vectors whose ids are there already instead of refusing their batch.
     #[arg(long)]
     replace: bool,
@@ -175,6 +180,7 @@ fn collection(arguments: &ImportArguments) -> Result<Collection> {
         };
         let options = CollectionOptions {
             hnsw,
+            precision: arguments.precision,
             ..CollectionOptions::default()
         };
         let context = Context::cpu();

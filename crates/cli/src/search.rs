@@ -63,6 +63,7 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
         seed: arguments.seed,
         threads: arguments.threads,
         fallback: arguments.collection.policy(),
+        precision: arguments.precision,
         ..CollectionOptions::default()
     };
     let mut graph = HnswGraph::new(&context, input.base.dimension(), metric, options)?;
@@ -105,6 +106,8 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
         m: (!arguments.exact).then_some(arguments.m),
         ef_construction: (!arguments.exact).then_some(arguments.ef_construction),
         seed: (!arguments.exact).then_some(arguments.seed),
+        precision: graph.storage().precision(),
+        searched_row_bytes: graph.storage().searched_bytes(),
         open_ms: None,
         read_ms: milliseconds(read),
         add_ms: milliseconds(add),

@@ -11,8 +11,8 @@ use crate::index::{IndexArguments, say, say_json};
 const HELP: &str = "\
 Reads no vectors: it is quick however large the collection is.
 
-JSON: path, format, uuid, dimension, metric, hnsw, seed, vectors, dead, payloads, payload_indexes, epoch, linked (null without a
-graph's file), store_bytes, graph_bytes.
+JSON: path, format, uuid, dimension, metric, hnsw, seed, precision, vectors, dead, payloads, payload_indexes, epoch, linked (null
+without a graph's file), store_bytes, graph_bytes.
 Exit status: 0 done; 1 the files are damaged or the collection is open elsewhere; 2 wrong arguments, or there is no collection.";
 
 /// Says what a collection is, how many vectors it holds and how much room it takes.
@@ -62,8 +62,8 @@ pub(crate) fn run(arguments: &StatsArguments) -> Result<()> {
         format!("store      {}", bytes(stats.store_bytes)),
         format!("graph      {linked}"),
         format!(
-            "made with  M {}, ef_construction {}, seed {}",
-            stats.hnsw.max_connections, stats.hnsw.ef_construction, stats.seed
+            "made with  M {}, ef_construction {}, seed {}, precision {}",
+            stats.hnsw.max_connections, stats.hnsw.ef_construction, stats.seed, stats.precision
         ),
     ];
     say(&lines.join("\n"))

@@ -329,6 +329,54 @@ fn json_has_every_field() {
 }
 
 #[test]
+fn a_precision_is_taken_kept_and_said() {
+    let data = Data::new();
+    let truth = data.path("truth.npy");
+    data.truth(DistanceMetric::Euclidean, 10)
+        .write(Path::new(&truth))
+        .unwrap();
+    let files = [data.path("base.npy"), data.path("queries.npy")];
+    for (precision, bytes) in [("f32", 17 * 4), ("f16", 80), ("int8", 48)] {
+        let more = [
+            "--metric",
+            "euclidean",
+            "--truth",
+            &truth,
+            "--precision",
+            precision,
+            "--json",
+        ];
+        let report = json(&search(&files, &more));
+        assert_eq!(
+            (&report["precision"], &report["searched_row_bytes"]),
+            (&precision.into(), &(300 * bytes).into())
+        );
+        assert!(report["recall"].as_f64().unwrap() > 0.95, "{report}");
+
+        let index = data.path(precision);
+        let kind = ["--dimension", "17", "--metric", "euclidean"];
+        let create = ["create", "--index", &index, "--precision", precision];
+        said(&[&create[..], &kind].concat());
+        said(&["add", "--index", &index, &files[0]]);
+        let found = [
+            "search",
+            "--index",
+            &index,
+            "--queries",
+            &files[1],
+            "--json",
+        ];
+        assert_eq!(json(&found)["precision"], precision);
+        let stats = ["stats", "--index", &index];
+        assert!(said(&stats).contains(&format!("precision {precision}")));
+    }
+    let wrong = ["--metric", "euclidean", "--precision", "int4"];
+    let output = run(&search(&files, &wrong));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("int8"), "{}", stderr(&output));
+}
+
+#[test]
 fn memory_has_a_limit_and_a_policy() {
     let data = Data::new();
     let files = [data.path("base.npy"), data.path("queries.npy")];

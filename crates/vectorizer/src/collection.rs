@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::config::{CollectionOptions, FallbackPolicy, HnswConfig};
+use crate::config::{CollectionOptions, FallbackPolicy, HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::gpu::memory::Label;
@@ -188,14 +188,18 @@ pub struct CollectionStats {
     pub dimension: usize,
     /// How nearness is measured.
     pub metric: DistanceMetric,
+    /// The form of the vectors that walks through the graph compare.
+    pub precision: Precision,
     /// The keys of payloads that are indexed.
     pub payload_indexes: Vec<String>,
     /// What filters have cost.
     pub filters: FilterStats,
     /// The graph, the paths that answered, and the work done.
     pub graph: GraphStats,
-    /// Bytes taken on the device for the collection's vectors.
+    /// Bytes taken on the device for the collection's vectors, in every form.
     pub row_bytes: u64,
+    /// Of these, bytes of the form that walks compare, padding left out.
+    pub searched_row_bytes: u64,
     /// The same for links.
     pub graph_bytes: u64,
     /// All bytes taken on the device, by whoever uses it.
@@ -355,10 +359,12 @@ impl Collection {
             dead_slots: state.ids.dead(),
             dimension: self.dimension,
             metric: self.metric,
+            precision: self.options.precision,
             payload_indexes: state.payloads.indexed().map(str::to_owned).collect(),
             filters: self.selections.stats(),
             graph: state.graph.stats(),
             row_bytes: ledger.account(Label::Rows).taken,
+            searched_row_bytes: state.graph.storage().searched_bytes(),
             graph_bytes: ledger.account(Label::Graph).taken,
             total_bytes: device.whole_ledger().total().taken,
             vram_limit: ledger.limit(),

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, VectorizerError};
 use crate::filter::Filter;
 
+mod precision;
+
+pub use precision::Precision;
+
 /// The largest `max_connections`; hnswlib's own guide calls 48 to 64 enough for the hardest data.
 pub const MAX_CONNECTIONS: usize = 64;
 /// The widest beam for building and searching. A search that wants more is better served exactly.
@@ -144,6 +148,8 @@ pub struct CollectionOptions {
     pub vram_limit: Option<u64>,
     /// What happens when the device has no room, or is lost.
     pub fallback: FallbackPolicy,
+    /// The form of the vectors that walks through the graph compare.
+    pub precision: Precision,
 }
 
 impl Default for CollectionOptions {
@@ -154,6 +160,7 @@ impl Default for CollectionOptions {
             threads: 0,
             vram_limit: None,
             fallback: FallbackPolicy::Report,
+            precision: Precision::F32,
         }
     }
 }

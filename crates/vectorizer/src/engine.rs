@@ -17,11 +17,12 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::HnswConfig;
+use crate::config::{HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
 
+pub(crate) mod code;
 pub mod cpu;
 mod detour;
 #[cfg(feature = "gpu")]
@@ -72,6 +73,14 @@ pub struct Layout {
     pub scoring: Scoring,
     /// Links of a slot on the upper levels; level 0 has twice as many.
     pub max_connections: usize,
+    /// The form of the rows that walks for queries compare; what they find is scored again by the rows themselves.
+    pub precision: Precision,
+}
+
+/// How many of the first of a beam of width `ef` are scored again, where the beam went by a small form of the rows: all of them. They are
+/// few beside what the walk has scored, and whatever the small form has put in the wrong order comes right.
+pub(crate) fn scored_again(ef: usize, k: usize) -> usize {
+    ef.max(k)
 }
 
 impl Layout {
@@ -346,7 +355,7 @@ pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Bo
 /// What vectors and their graph will take on a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryEstimate {
-    /// The vectors.
+    /// The vectors, and the small form of them that walks compare, if there is one.
     pub rows: u64,
     /// The links between them.
     pub graph: u64,
@@ -365,11 +374,13 @@ pub(crate) fn estimate_memory(
     vectors: usize,
     dimension: usize,
     config: &HnswConfig,
+    precision: Precision,
 ) -> MemoryEstimate {
     let layout = Layout {
         dimension,
         scoring: Scoring::SquaredEuclidean,
         max_connections: config.max_connections,
+        precision,
     };
     #[cfg(feature = "gpu")]
     if !device.is_cpu() {

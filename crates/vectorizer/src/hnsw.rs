@@ -140,13 +140,7 @@ impl HnswGraph {
         options: CollectionOptions,
     ) -> Result<Self> {
         options.hnsw.validate()?;
-        let storage = VectorStorage::with_links(
-            context,
-            dimension,
-            metric,
-            options.hnsw.max_connections,
-            options.threads,
-        )?;
+        let storage = VectorStorage::with_options(context, dimension, metric, &options)?;
         Ok(Self {
             storage,
             config: options.hnsw,

@@ -9,6 +9,7 @@
 use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
+use crate::config::Precision;
 use crate::engine::Scoring;
 
 /// Declares parameters of kernels: structs of u32, with the names of their fields.
@@ -42,6 +43,8 @@ pub(crate) enum Part {
     Text(&'static str),
     /// `row_part(slot, part)`, for as many chunks as there are.
     Rows,
+    /// `score_query(thread, query, slot, wanted)` for queries from outside, in the form that rows have.
+    Asked,
     /// `Place`, `thread_of` and `team_sum`.
     Team,
     /// `link_at(level, slot, place)`, for as many chunks of links as the constant `LINK_CHUNKS` says, in bind group 2.
@@ -53,13 +56,14 @@ pub(crate) enum Part {
 /// The order of neighbours.
 pub(crate) const ORDER: Part = Part::Text(include_str!("kernels/order.wgsl"));
 /// The score of two rows.
-pub(crate) const SCORE: Part = Part::Text(include_str!("kernels/score.wgsl"));
+pub(crate) const SCORE: Part = Part::Text(concat!(
+    include_str!("kernels/measure.wgsl"),
+    include_str!("kernels/score.wgsl")
+));
 /// One row against many.
 pub(crate) const QUERY: Part = Part::Text(include_str!("kernels/query.wgsl"));
 /// Queries that are rows.
 pub(crate) const QUERY_SLOT: Part = Part::Text(include_str!("kernels/query_slot.wgsl"));
-/// Queries from outside.
-pub(crate) const QUERY_EXTERNAL: Part = Part::Text(include_str!("kernels/query_external.wgsl"));
 
 /// A kernel: the name of its entry point, and its text in parts.
 #[derive(Debug)]
@@ -104,6 +108,8 @@ pub(crate) enum Constant {
 pub(crate) struct RowsShape {
     /// vec4 in a row.
     pub(crate) parts: u32,
+    /// What is in them: floats, or a small form and what else is to be known of a row.
+    pub(crate) form: Precision,
     /// Buffers.
     pub(crate) chunks: u32,
     /// A buffer holds two to the power of this many rows.
@@ -148,6 +154,7 @@ impl Specialised {
             match part {
                 Part::Text(part) => text.push_str(part),
                 Part::Rows => text.push_str(&self.rows.text()),
+                Part::Asked => text.push_str(self.rows.form.asked()),
                 Part::Links => text.push_str(&graph::links(self.link_chunks(), 2, false)),
                 Part::LinksToWrite => text.push_str(&graph::links(self.link_chunks(), 1, true)),
                 Part::Team => text.push_str(if self.subgroups {
@@ -174,17 +181,39 @@ impl Specialised {
     }
 }
 
+impl Precision {
+    /// How queries from outside are scored against rows of this form.
+    fn asked(self) -> &'static str {
+        match self {
+            Self::F32 => concat!(
+                include_str!("kernels/measure.wgsl"),
+                include_str!("kernels/query_external.wgsl"),
+                include_str!("kernels/query.wgsl")
+            ),
+            Self::F16 => concat!(
+                include_str!("kernels/measure.wgsl"),
+                include_str!("kernels/query_halves.wgsl")
+            ),
+            Self::Int8 => include_str!("kernels/query_bytes.wgsl"),
+        }
+    }
+}
+
 impl RowsShape {
     /// The bindings, and `row_part`. One chunk costs no branch.
     fn text(self) -> String {
         let mut text = String::new();
+        let number = if self.form.is_full() { "f32" } else { "u32" };
         for chunk in 0..self.chunks {
             let _ = writeln!(
                 text,
-                "@group(1) @binding({chunk}) var<storage, read> rows_{chunk}: array<vec4<f32>>;"
+                "@group(1) @binding({chunk}) var<storage, read> rows_{chunk}: array<vec4<{number}>>;"
             );
         }
-        text.push_str("fn row_part(slot: u32, part: u32) -> vec4<f32> {\n");
+        let _ = writeln!(
+            text,
+            "fn row_part(slot: u32, part: u32) -> vec4<{number}> {{"
+        );
         if self.chunks == 1 {
             text.push_str("    return rows_0[slot * PARTS + part];\n}\n");
             return text;

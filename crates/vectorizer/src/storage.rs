@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::config::MAX_DIMENSION;
+use crate::config::{CollectionOptions, MAX_DIMENSION, Precision};
+use crate::engine::code::{self, Unit};
 use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, SlotSet, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
@@ -61,22 +62,16 @@ impl VectorStorage {
     /// # Errors
     /// [`VectorizerError::InvalidDimension`], or the device failed.
     pub fn new(context: &Context, dimension: usize, metric: DistanceMetric) -> Result<Self> {
-        Self::with_links(
-            context,
-            dimension,
-            metric,
-            crate::config::HnswConfig::default().max_connections,
-            0,
-        )
+        Self::with_options(context, dimension, metric, &CollectionOptions::default())
     }
 
-    /// The same, with the width that rows of links will have if there is to be a graph, and a number of threads (0: all cores).
-    pub(crate) fn with_links(
+    /// The same for a graph of these options: with the width that rows of links will have, a number of threads, and the form of the rows
+    /// that walks compare.
+    pub(crate) fn with_options(
         context: &Context,
         dimension: usize,
         metric: DistanceMetric,
-        max_connections: usize,
-        threads: usize,
+        options: &CollectionOptions,
     ) -> Result<Self> {
         if !(1..=MAX_DIMENSION).contains(&dimension) {
             return Err(VectorizerError::InvalidDimension {
@@ -88,15 +83,16 @@ impl VectorStorage {
         let layout = Layout {
             dimension,
             scoring: metric.into(),
-            max_connections,
+            max_connections: options.hnsw.max_connections,
+            precision: options.precision,
         };
-        let engine = engine::open(&device, layout, threads)?;
+        let engine = engine::open(&device, layout, options.threads)?;
         let originals = (metric == DistanceMetric::Cosine).then(|| Originals::new(dimension));
         Ok(Self {
             engine,
             device,
             metric,
-            threads,
+            threads: options.threads,
             originals,
         })
     }
@@ -296,6 +292,27 @@ impl VectorStorage {
     #[must_use]
     pub fn dimension(&self) -> usize {
         self.engine.layout().dimension
+    }
+
+    /// The form of the vectors that walks through a graph compare.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.engine.layout().precision
+    }
+
+    /// Bytes of that form of all vectors, padding left out.
+    #[must_use]
+    pub fn searched_bytes(&self) -> u64 {
+        let Layout {
+            dimension,
+            precision,
+            ..
+        } = self.engine.layout();
+        let row = match precision {
+            Precision::F32 => dimension * size_of::<f32>(),
+            _ => code::units(precision, dimension) * size_of::<Unit>(),
+        };
+        (self.len() * row) as u64
     }
 
     /// How nearness is measured.

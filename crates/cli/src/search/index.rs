@@ -135,6 +135,8 @@ fn report(
         m: (!arguments.exact).then_some(options.hnsw.max_connections),
         ef_construction: (!arguments.exact).then_some(options.hnsw.ef_construction),
         seed: (!arguments.exact).then_some(options.seed),
+        precision: options.precision,
+        searched_row_bytes: collection.stats().searched_row_bytes,
         open_ms: Some(milliseconds(opened)),
         read_ms: 0.0,
         add_ms: 0.0,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use vectorizer::collection::Fallback;
-use vectorizer::config::SearchPath;
+use vectorizer::config::{Precision, SearchPath};
 use vectorizer::engine::Counters;
 use vectorizer::models::DistanceMetric;
 use vectorizer_bench::thousands;
@@ -31,6 +31,9 @@ pub(super) struct Report {
     pub(super) m: Option<usize>,
     pub(super) ef_construction: Option<usize>,
     pub(super) seed: Option<u64>,
+    pub(super) precision: Precision,
+    /// Bytes of the vectors in that form.
+    pub(super) searched_row_bytes: u64,
     /// What opening a collection took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) open_ms: Option<f64>,
@@ -124,6 +127,13 @@ impl Report {
             lines.push(format!(
                 "graph      M {m}, ef_construction {ef}, seed {seed}{built}"
             ));
+            if !self.precision.is_full() {
+                lines.push(format!(
+                    "walked     in {}: {} of rows; what is found is scored again in f32",
+                    self.precision,
+                    bytes(self.searched_row_bytes)
+                ));
+            }
         }
         lines.push(format!(
             "memory     {} on the device, {} at the peak; {:.1} % of it holds data",

@@ -104,6 +104,7 @@ impl Collection {
             metric,
             hnsw: options.hnsw,
             seed: options.seed,
+            precision: options.precision,
         };
         collection.keep_in(Store::create(path, header, durability)?);
         Ok(collection)
@@ -149,6 +150,7 @@ impl Collection {
             threads: options.threads,
             vram_limit: options.vram_limit,
             fallback: options.fallback,
+            precision: header.precision,
         };
         let mut collection =
             Self::with_context(context, header.dimension, header.metric, made_with)?;

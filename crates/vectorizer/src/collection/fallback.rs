@@ -7,7 +7,7 @@ use parking_lot::MutexGuard;
 use serde::Serialize;
 
 use super::{Collection, State, Writer};
-use crate::config::FallbackPolicy;
+use crate::config::{CollectionOptions, FallbackPolicy};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::gpu::device::{Absence, Device};
@@ -322,7 +322,10 @@ impl Collection {
         let (room, back) = {
             let state = self.state.read();
             let (count, dimension) = (state.graph.len(), self.dimension);
-            let mut room = home.estimate_memory(count, dimension, &self.options.hnsw);
+            let CollectionOptions {
+                hnsw, precision, ..
+            } = &self.options;
+            let mut room = home.estimate_memory(count, dimension, hnsw, *precision);
             if state.graph.linked() == 0 {
                 room.graph = 0;
             }

@@ -1,13 +1,14 @@
 //! The CPU engine: the fallback people run, and the oracle the GPU is checked against.
 //!
-//! `rows` keeps the vectors and `graph` the links (on `pages` from the operating system); `distance` scores rows; `walk` searches
-//! the graph; `link` adds slots to it, by the choice of `select`, and `reconnect` does without the dead; `exact` searches all rows; `pool` shares work among threads.
+//! `rows` keeps the vectors, `codes` the small form of them and `graph` the links (on `pages` from the operating system); `distance` scores
+//! rows; `walk` searches the graph by a `probe`; `link` adds slots to it, by the choice of `select`, and `reconnect` does without the dead; `exact` searches all rows; `pool` shares work among threads.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::engine::code::Unit;
 use crate::engine::detour::Detour;
 use crate::engine::{
     Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, MemoryEstimate, Neighbor,
@@ -15,13 +16,15 @@ use crate::engine::{
 };
 use crate::error::Result;
 use crate::gpu::memory::Ledger;
+use codes::Codes;
 use distance::Distance;
 use graph::{Graph, StagedLinks};
 use link::LinkScratch;
 use pool::{Pool, Purpose};
-use rows::{Rows, StagedRows};
+use rows::Rows;
 use walk::{Among, Beams, Descend, Descent, Ground, Scratch, Turn};
 
+mod codes;
 mod distance;
 mod exact;
 mod graph;
@@ -29,6 +32,7 @@ mod link;
 mod nearest;
 mod pages;
 mod pool;
+mod probe;
 mod reconnect;
 mod rows;
 mod select;
@@ -40,12 +44,20 @@ pub struct CpuEngine {
     layout: Layout,
     distance: Distance,
     rows: Rows,
+    codes: Option<Codes>,
     graph: Graph,
     search: Pool,
     build: Pool,
     /// Of walks that are over, for those to come.
     scratch: Mutex<Vec<Scratch>>,
     work: Work,
+}
+
+/// Rows that wait to be shown, with their small form.
+#[derive(Debug)]
+struct StagedRows {
+    rows: rows::StagedRows,
+    codes: Option<rows::StagedRows<Unit>>,
 }
 
 /// [`Counters`] that many threads add to.
@@ -89,6 +101,7 @@ impl CpuEngine {
             layout,
             distance: Distance::new(layout.scoring),
             rows: Rows::new(layout.dimension, ledger.clone())?,
+            codes: Codes::new(layout.precision, layout.dimension, ledger.clone())?,
             graph: Graph::new(layout, ledger)?,
             search: Pool::new(threads, Purpose::Search),
             build: Pool::new(threads, Purpose::Build),
@@ -110,11 +123,13 @@ impl CpuEngine {
         }
     }
 
-    /// Work with a scratch that was used before, if there is one.
+    /// Walks with a scratch that was used before, if there is one.
     fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         let result = work(&mut scratch);
-        self.count(&mut scratch.done);
+        let full = self.layout.dimension * size_of::<f32>();
+        let row_bytes = self.codes.as_ref().map_or(full, Codes::row_bytes);
+        self.count_rows_of(&mut scratch.done, row_bytes);
         self.scratch.lock().push(scratch);
         result
     }
@@ -130,11 +145,16 @@ impl CpuEngine {
 
     /// Adds up what was done, with the bytes it had to read.
     fn count(&self, done: &mut Counters) {
+        self.count_rows_of(done, self.layout.dimension * size_of::<f32>());
+    }
+
+    /// The same where rows of so many bytes were read.
+    fn count_rows_of(&self, done: &mut Counters, row_bytes: usize) {
         let done = std::mem::take(done);
-        let (row, links) = (self.layout.dimension, self.layout.degree(0));
-        let values = done.distances * row as u64 + done.hops * links as u64;
+        let links = self.layout.degree(0) * size_of::<u32>();
+        let bytes = done.distances * row_bytes as u64 + done.hops * links as u64;
         self.work.add(Counters {
-            bytes: values * size_of::<f32>() as u64,
+            bytes: done.bytes + bytes,
             ..done
         });
     }
@@ -157,7 +177,7 @@ impl CpuEngine {
                 to,
             })
             .collect();
-        let ground = self.ground();
+        let (ground, codes) = (self.ground(), self.codes.as_ref());
         let share = turns
             .len()
             .div_ceil(8 * self.search.threads())
@@ -167,12 +187,12 @@ impl CpuEngine {
             || (),
             |(), turns| {
                 self.with_scratch(|scratch| {
-                    let done = &mut scratch.done;
                     self.distance.run(Descend {
                         ground,
+                        codes,
                         walk,
                         turns,
-                        done,
+                        scratch,
                     });
                 });
             },
@@ -187,6 +207,7 @@ impl CpuEngine {
                 self.with_scratch(|scratch| {
                     self.distance.run(Beams {
                         ground,
+                        codes,
                         walk,
                         among,
                         turns,
@@ -201,7 +222,8 @@ impl CpuEngine {
 /// What so many rows and their links will take.
 pub(super) fn estimate(layout: Layout, rows: usize) -> MemoryEstimate {
     MemoryEstimate {
-        rows: rows::bytes_of(rows, layout.dimension),
+        rows: rows::bytes_of::<f32>(rows, layout.dimension)
+            + codes::bytes_of(layout.precision, rows, layout.dimension),
         graph: graph::bytes_of(&layout, rows, upper_rows(rows, &layout)),
     }
 }
@@ -216,18 +238,28 @@ impl Engine for CpuEngine {
     }
 
     fn stage_rows(&self, rows: &[f32]) -> Result<Staged> {
-        Ok(Staged(Box::new(self.rows.stage(rows)?)))
+        let codes = self.codes.as_ref().map(|codes| codes.stage(rows));
+        Ok(Staged(Box::new(StagedRows {
+            rows: self.rows.stage(rows)?,
+            codes: codes.transpose()?,
+        })))
     }
 
     fn commit_rows(&mut self, staged: Staged) {
         match staged.0.downcast::<StagedRows>() {
-            Ok(rows) => self.rows.commit(*rows),
+            Ok(staged) => {
+                self.rows.commit(staged.rows);
+                if let (Some(codes), Some(staged)) = (&mut self.codes, staged.codes) {
+                    codes.commit(staged);
+                }
+            }
             Err(_) => debug_assert!(false, "these are no rows staged by a CPU engine"),
         }
     }
 
     fn room_for_rows(&self, rows: usize) -> u64 {
-        self.rows.room_for(rows)
+        let codes = self.codes.as_ref().map_or(0, |codes| codes.room_for(rows));
+        self.rows.room_for(rows) + codes
     }
 
     /// Rows lie in chunks that never move: there is nothing to gain by taking memory before it is needed.
@@ -293,15 +325,17 @@ impl Engine for CpuEngine {
                     descent: Descent::NONE,
                     to: &mut hits,
                 }];
-                let ground = self.ground();
+                let (ground, codes) = (self.ground(), self.codes.as_ref());
                 self.distance.run(Descend {
                     ground,
+                    codes,
                     walk,
                     turns,
-                    done: &mut scratch.done,
+                    scratch,
                 });
                 self.distance.run(Beams {
                     ground,
+                    codes,
                     walk,
                     among,
                     turns,

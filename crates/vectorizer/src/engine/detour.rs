@@ -88,6 +88,7 @@ mod tests {
             dimension: 1,
             scoring: Scoring::SquaredEuclidean,
             max_connections: 16,
+            precision: crate::config::Precision::F32,
         };
         let of = |one_in: u32| {
             let allowed = (0..10_000).filter(|slot| slot % one_in == 0).collect();

@@ -1,6 +1,6 @@
 //! The GPU engine: rows and links in device memory, worked on by the kernels.
 //!
-//! `rows` keeps the vectors in chunks, `transfer` brings them there, `exact` plans exact search; `graph` keeps the links, `walk` goes
+//! `rows` keeps the vectors, and the small form of them that `codes` makes, in chunks, `transfer` brings them there, `exact` plans exact search; `graph` keeps the links, `walk` goes
 //! along them, `near` and `link` add new slots to them, `reconnect` does without the dead; `record` puts kernels into a submission and reads
 //! results back, `seal` proves that they ran. Every wait has a
 //! bound, and every answer carries the number of its search: an old answer in its place is an error, never a result.
@@ -20,9 +20,10 @@ use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
-use rows::{Rows, StagedRows};
+use rows::Rows;
 use work::Work;
 
+mod codes;
 mod exact;
 mod graph;
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub struct GpuEngine {
     tier: Tier,
     layout: Layout,
     rows: Rows,
+    /// The small form of the rows, where walks go by that.
+    codes: Option<Rows>,
     graph: Graph,
     work: Work,
     epoch: AtomicU32,
@@ -58,6 +61,13 @@ pub struct GpuEngine {
     building: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     /// How many slots the latest batch of links had.
     latest_batch: AtomicUsize,
+}
+
+/// Rows that wait to be shown, with their small form.
+#[derive(Debug)]
+struct StagedRows {
+    rows: rows::StagedRows,
+    codes: Option<rows::StagedRows>,
 }
 
 impl GpuEngine {
@@ -72,6 +82,7 @@ impl GpuEngine {
             tier: device.tier().clone(),
             layout,
             rows: Rows::new(device, layout.dimension)?,
+            codes: codes::empty(device, layout)?,
             graph: Graph::new(device, layout),
             work: Work::new(device)?,
             epoch: AtomicU32::new(1),
@@ -94,7 +105,7 @@ impl GpuEngine {
 /// What so many rows and their links will take.
 pub(super) fn estimate(layout: Layout, rows: usize) -> MemoryEstimate {
     MemoryEstimate {
-        rows: rows as u64 * layout.dimension.div_ceil(4) as u64 * 16,
+        rows: rows as u64 * (layout.dimension.div_ceil(4) as u64 * 16 + codes::row_bytes(layout)),
         graph: Graph::bytes_of(layout, rows),
     }
 }
@@ -109,22 +120,38 @@ impl Engine for GpuEngine {
     }
 
     fn stage_rows(&self, rows: &[f32]) -> Result<Staged> {
-        Ok(Staged(Box::new(self.rows.stage(rows)?)))
+        let codes = self.codes.as_ref().map(|codes| {
+            let coded = codes::of(self.layout, rows);
+            codes.stage(&coded)
+        });
+        Ok(Staged(Box::new(StagedRows {
+            rows: self.rows.stage(rows)?,
+            codes: codes.transpose()?,
+        })))
     }
 
     fn commit_rows(&mut self, staged: Staged) {
         match staged.0.downcast::<StagedRows>() {
-            Ok(rows) => self.rows.commit(*rows),
+            Ok(staged) => {
+                self.rows.commit(staged.rows);
+                if let (Some(codes), Some(staged)) = (&mut self.codes, staged.codes) {
+                    codes.commit(staged);
+                }
+            }
             Err(_) => debug_assert!(false, "these are no rows staged by a GPU engine"),
         }
     }
 
     fn room_for_rows(&self, rows: usize) -> u64 {
-        self.rows.room_for(rows)
+        let codes = self.codes.as_ref().map_or(0, |codes| codes.room_for(rows));
+        self.rows.room_for(rows) + codes
     }
 
     fn reserve(&mut self, rows: usize) {
         self.rows.reserve(rows);
+        if let Some(codes) = &mut self.codes {
+            codes.reserve(rows);
+        }
     }
 
     fn read_rows(&self, slots: Range<u32>, out: &mut [f32]) -> Result<()> {
@@ -199,7 +226,8 @@ impl Engine for GpuEngine {
     }
 
     fn compact(&mut self) -> Result<u64> {
-        Ok(self.rows.compact()? + self.graph.compact(&self.device)?)
+        let codes = self.codes.as_mut().map_or(Ok(0), Rows::compact)?;
+        Ok(self.rows.compact()? + codes + self.graph.compact(&self.device)?)
     }
 
     fn counters(&self) -> Counters {

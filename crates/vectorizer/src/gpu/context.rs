@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::config::HnswConfig;
+use crate::config::{CollectionOptions, HnswConfig, Precision};
 pub use crate::engine::MemoryEstimate;
 use crate::error::{Result, VectorizerError};
 #[cfg(feature = "gpu")]
@@ -177,7 +177,23 @@ impl Context {
         dimension: usize,
         config: &HnswConfig,
     ) -> MemoryEstimate {
-        self.device.estimate_memory(vectors, dimension, config)
+        self.device
+            .estimate_memory(vectors, dimension, config, Precision::F32)
+    }
+
+    /// The same for a collection with these options: beside the vectors there is the form of them that walks compare, if it is another.
+    #[must_use]
+    pub fn estimate_memory_with(
+        &self,
+        vectors: usize,
+        dimension: usize,
+        options: &CollectionOptions,
+    ) -> MemoryEstimate {
+        let CollectionOptions {
+            hnsw, precision, ..
+        } = options;
+        self.device
+            .estimate_memory(vectors, dimension, hnsw, *precision)
     }
 
     /// A handle on the device.

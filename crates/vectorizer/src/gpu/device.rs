@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::config::HnswConfig;
+use crate::config::{HnswConfig, Precision};
 use crate::engine::{self, MemoryEstimate};
 use crate::error::Result;
 use crate::gpu::budget::{Allocator, Budget};
@@ -269,8 +269,9 @@ impl Device {
         vectors: usize,
         dimension: usize,
         config: &HnswConfig,
+        precision: Precision,
     ) -> MemoryEstimate {
-        engine::estimate_memory(self, vectors, dimension, config)
+        engine::estimate_memory(self, vectors, dimension, config, precision)
     }
 
     /// Says whether there is room for `bytes` more, before any of them is taken. Where there is not, what the pool keeps is given up first.

@@ -139,6 +139,7 @@ mod tests {
             kernel,
             rows: RowsShape {
                 parts: 1,
+                form: crate::config::Precision::F32,
                 chunks: 1,
                 chunk_shift: 0,
             },

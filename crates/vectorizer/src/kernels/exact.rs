@@ -1,6 +1,6 @@
 //! The kernels of exact search.
 
-use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_EXTERNAL, SCORE};
+use crate::kernels::{Constant, Kernel, ORDER, Part};
 
 const SORT: Part = Part::Text(include_str!("sort.wgsl"));
 /// Which rows are compared.
@@ -42,9 +42,7 @@ pub(crate) static SCAN: Kernel = Kernel {
         ORDER,
         Part::Rows,
         Part::Team,
-        SCORE,
-        QUERY_EXTERNAL,
-        QUERY,
+        Part::Asked,
         LIST,
         Part::Text(include_str!("exact_scan.wgsl")),
         SORT,
@@ -67,9 +65,7 @@ pub(crate) static RESCORE: Kernel = Kernel {
         ORDER,
         Part::Rows,
         Part::Team,
-        SCORE,
-        QUERY_EXTERNAL,
-        QUERY,
+        Part::Asked,
         Part::Text(include_str!("exact_rescore.wgsl")),
     ],
 };
@@ -89,9 +85,7 @@ pub(crate) static SCORES: Kernel = Kernel {
         ORDER,
         Part::Rows,
         Part::Team,
-        SCORE,
-        QUERY_EXTERNAL,
-        QUERY,
+        Part::Asked,
         LIST,
         Part::Text(include_str!("exact_scores.wgsl")),
     ],

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_EXTERNAL, QUERY_SLOT, SCORE};
+use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_SLOT, SCORE};
 
 /// The sorted queue.
 pub(crate) const QUEUE: Part = Part::Text(include_str!("queue.wgsl"));
@@ -15,6 +15,8 @@ const WORK: Part = Part::Text(include_str!("work.wgsl"));
 params! {
     /// Of all walks.
     WalkParams { queries, entry, entry_level, level, ef, k, slots, epoch, first, approach, hops, least, seeds }
+    /// Of [`SCORE_AGAIN`].
+    AgainParams { queries, first, width, k }
     /// Of [`NEAR_SCORE`].
     NearScoreParams { members, first_row, first_column, columns, rows }
     /// Of [`NEAR_TOP`].
@@ -40,9 +42,7 @@ pub(crate) static WALK_EXTERNAL: Kernel = Kernel {
         Part::Rows,
         Part::Links,
         Part::Team,
-        SCORE,
-        QUERY_EXTERNAL,
-        QUERY,
+        Part::Asked,
         QUEUE,
         VISITED,
         WALK,
@@ -59,13 +59,24 @@ pub(crate) static WALK_AMONG: Kernel = Kernel {
         Part::Rows,
         Part::Links,
         Part::Team,
-        SCORE,
-        QUERY_EXTERNAL,
-        QUERY,
+        Part::Asked,
         QUEUE,
         VISITED,
         WALK,
         Part::Text(include_str!("walk_among.wgsl")),
+    ],
+};
+
+/// What walks by a small form of the rows found, scored by the rows.
+pub(crate) static SCORE_AGAIN: Kernel = Kernel {
+    entry: "score_again",
+    params: AgainParams::FIELDS,
+    parts: &[
+        ORDER,
+        Part::Rows,
+        Part::Team,
+        Part::Asked,
+        Part::Text(include_str!("score_again.wgsl")),
     ],
 };
 
@@ -184,9 +195,10 @@ pub(crate) static RECONNECT: Kernel = Kernel {
 
 /// Every kernel of the graph.
 #[cfg(test)]
-pub(crate) static ALL: [&Kernel; 12] = [
+pub(crate) static ALL: [&Kernel; 13] = [
     &WALK_EXTERNAL,
     &WALK_AMONG,
+    &SCORE_AGAIN,
     &WALK_SLOTS,
     &NEAR_SCORE,
     &NEAR_TOP,
@@ -205,6 +217,8 @@ pub(crate) const MAX_BEAM: usize = 1024;
 const LIGHT: u32 = 16 << 10;
 /// The largest query, in vec4, that is kept in workgroup memory.
 const SHARED_PARTS: u32 = 512;
+/// Threads that score what one walk found.
+const SCORING_THREADS: u32 = 128;
 /// Sources of a target that are considered.
 const SOURCES: u32 = 128;
 
@@ -217,7 +231,7 @@ pub(crate) struct GraphShape {
     pub(crate) link_chunks: u32,
     /// A buffer holds two to the power of this many rows of links.
     pub(crate) link_shift: u32,
-    /// vec4 in a row.
+    /// vec4 in a query.
     pub(crate) parts: u32,
     /// Whether lanes exchange values.
     pub(crate) subgroups: bool,
@@ -242,6 +256,19 @@ pub(crate) fn constants(
     }
     if kernel == &NEAR_SCORE || kernel == &TAKE_SEGMENTS || kernel == &PLACE_EDGES {
         return Vec::new();
+    }
+    if kernel == &SCORE_AGAIN {
+        let lists = 8 * room + 4 * SCORING_THREADS + 256;
+        let shared = shape.parts <= SHARED_PARTS && lists + 16 * shape.parts <= LIGHT;
+        return vec![
+            ("THREADS", Constant::Number(SCORING_THREADS)),
+            ("WIDTH", Constant::Number(room)),
+            ("QUERY_SHARED", Constant::Flag(shared)),
+            (
+                "QUERY_PARTS",
+                Constant::Number(if shared { shape.parts } else { 1 }),
+            ),
+        ];
     }
     let among = kernel == &WALK_AMONG;
     let walks = among || kernel == &WALK_EXTERNAL || kernel == &WALK_SLOTS;

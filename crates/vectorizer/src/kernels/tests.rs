@@ -3,7 +3,9 @@
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
+use crate::config::Precision;
 use crate::engine::Scoring;
+use crate::engine::code;
 use crate::kernels::graph::{self, GraphShape};
 use crate::kernels::{Constant, RowsShape, Specialised, exact, seal};
 
@@ -21,6 +23,7 @@ fn every_used() -> Vec<Specialised> {
                 for capacity in [32, 64, 128, 256, 512] {
                     let rows = RowsShape {
                         parts,
+                        form: Precision::F32,
                         chunks: 1,
                         chunk_shift: 15,
                     };
@@ -42,10 +45,12 @@ fn every_used() -> Vec<Specialised> {
         }
     }
     all.extend(graph_kernels());
+    all.extend(coded_walks());
     all.push(Specialised {
         kernel: &seal::SEAL,
         rows: RowsShape {
             parts: 1,
+            form: Precision::F32,
             chunks: 1,
             chunk_shift: 0,
         },
@@ -86,6 +91,7 @@ fn graph_kernels() -> Vec<Specialised> {
                         kernel,
                         rows: RowsShape {
                             parts,
+                            form: Precision::F32,
                             chunks,
                             chunk_shift: 15,
                         },
@@ -100,11 +106,60 @@ fn graph_kernels() -> Vec<Specialised> {
     all
 }
 
+/// Walks by small forms of rows, as the engine specialises them.
+fn coded_walks() -> Vec<Specialised> {
+    let mut all = Vec::new();
+    for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
+        for (subgroups, few) in [(false, false), (true, true)] {
+            for (form, components) in [Precision::F16, Precision::Int8]
+                .into_iter()
+                .flat_map(|form| [1, 17, 784, 4096, 65_536].map(|components| (form, components)))
+            {
+                for (degree, ef, chunks) in [(4, 1, 1), (32, 64, 3), (128, 1024, 1)] {
+                    let units = u32::try_from(code::units(form, components)).unwrap();
+                    let shape = GraphShape {
+                        degree,
+                        link_chunks: chunks,
+                        link_shift: 20,
+                        parts: match form {
+                            Precision::F16 => 2 * (units - 1),
+                            _ => units,
+                        },
+                        subgroups,
+                        few,
+                    };
+                    let walks = [&graph::WALK_EXTERNAL, &graph::WALK_AMONG];
+                    all.extend(walks.map(|kernel| {
+                        let mut constants = graph::constants(kernel, shape, ef);
+                        let components = u32::try_from(components).unwrap();
+                        constants.push(("COMPONENTS", Constant::Number(components)));
+                        Specialised {
+                            kernel,
+                            rows: RowsShape {
+                                parts: units,
+                                form,
+                                chunks,
+                                chunk_shift: 15,
+                            },
+                            scoring,
+                            subgroups,
+                            constants,
+                        }
+                    }));
+                }
+            }
+        }
+    }
+    all
+}
+
 fn parse(kernel: &Specialised) -> (naga::Module, ModuleInfo) {
     let text = kernel.source();
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("{}: {}", kernel.kernel.entry, error.emit_to_string(&text)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+    // Every backend of wgpu that we run on has the second: half floats that are read into floats.
+    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
@@ -283,6 +338,7 @@ fn parameters_have_the_size_their_kernels_expect() {
 fn rows_in_several_chunks_are_found_by_shift_and_mask() {
     let rows = RowsShape {
         parts: 2,
+        form: Precision::F32,
         chunks: 3,
         chunk_shift: 4,
     };

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use super::files::Folder;
 use super::{Durability, GraphFile, OrFailed as _, Store, builder, guarded, shown};
-use crate::config::{CollectionOptions, HnswConfig};
+use crate::config::{CollectionOptions, HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::hnsw::HnswGraph;
@@ -46,6 +46,8 @@ pub struct StoreStats {
     pub hnsw: HnswConfig,
     /// Seeds the levels.
     pub seed: u64,
+    /// The form of the vectors that walks through the graph compare.
+    pub precision: Precision,
     /// Vectors that can be found.
     pub vectors: u64,
     /// Deleted and replaced ones that still take room.
@@ -80,6 +82,7 @@ pub(crate) fn describe(path: &Path) -> Result<StoreStats> {
         metric: header.metric,
         hnsw: header.hnsw,
         seed: header.seed,
+        precision: header.precision,
         vectors: totals.rows.saturating_sub(totals.dead),
         dead: totals.dead,
         payloads: totals.payloads,
@@ -132,6 +135,7 @@ fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
     let options = CollectionOptions {
         hnsw: header.hnsw,
         seed: header.seed,
+        precision: header.precision,
         ..CollectionOptions::default()
     };
     let mut graph = HnswGraph::new(&Context::cpu(), header.dimension, header.metric, options)?;

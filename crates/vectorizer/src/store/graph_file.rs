@@ -312,6 +312,7 @@ fn parse(file: &[u8]) -> Result<(Binding, Topology), String> {
         dimension: 1,
         scoring: crate::engine::Scoring::NegativeDot,
         max_connections: head.binding.max_connections as usize,
+        precision: crate::config::Precision::F32,
     };
     let links = sections[1..]
         .iter()

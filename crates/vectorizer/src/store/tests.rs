@@ -129,6 +129,7 @@ fn header() -> Header {
             ..HnswConfig::default()
         },
         seed: 5,
+        precision: crate::config::Precision::F32,
     }
 }
 

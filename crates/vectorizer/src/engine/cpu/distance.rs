@@ -25,6 +25,7 @@
 //! are best avoided around scores: a closure that is not inlined is compiled without the instruction set.
 
 use crate::engine::Scoring;
+use crate::engine::code::{Terms, Unit};
 pub(crate) use kernel::{BLOCK, Bytes, Simd};
 use kernel::{Dot, Measure, Squared};
 
@@ -123,6 +124,15 @@ pub(crate) trait Score: Copy {
 
     /// The scores of four rows: `one` four times over, with the query read once. All of one length.
     fn four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4];
+
+    /// The scores of rows in half floats, of as many components as the query.
+    fn halves<const ROWS: usize>(self, query: &[f32], rows: [&[Unit]; ROWS]) -> [f32; ROWS];
+
+    /// The sums of products of a query's signed bytes with the unsigned ones of rows.
+    fn products<const ROWS: usize>(self, query: &[Unit], rows: [&[Unit]; ROWS]) -> [i32; ROWS];
+
+    /// The score of two rows in bytes, from the sum of the products of their whole numbers.
+    fn coded(self, dimension: usize, query: Terms, row: Terms, product: i32) -> f32;
 }
 
 /// A loop around scores, compiled for each instruction set; see the module's text.
@@ -173,6 +183,29 @@ impl<S: Simd, M: Measure> Score for Scorer<S, M> {
                 self.one(query, d),
             ]
         }
+    }
+
+    #[inline(always)]
+    fn halves<const ROWS: usize>(self, query: &[f32], rows: [&[Unit]; ROWS]) -> [f32; ROWS] {
+        if S::MANY_REGISTERS {
+            kernel::scores_of_halves(self.simd, self.measure, query, rows)
+        } else {
+            let mut scores = [0.0; ROWS];
+            for r in 0..ROWS {
+                [scores[r]] = kernel::scores_of_halves(self.simd, self.measure, query, [rows[r]]);
+            }
+            scores
+        }
+    }
+
+    #[inline(always)]
+    fn products<const ROWS: usize>(self, query: &[Unit], rows: [&[Unit]; ROWS]) -> [i32; ROWS] {
+        kernel::products(self.simd, query, rows)
+    }
+
+    #[inline(always)]
+    fn coded(self, dimension: usize, query: Terms, row: Terms, product: i32) -> f32 {
+        self.measure.coded(dimension, query, row, product)
     }
 }
 

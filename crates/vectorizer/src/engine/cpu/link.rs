@@ -259,7 +259,7 @@ impl Task for Approach<'_> {
         for member in self.members {
             let query = ground.rows.row(member.slot);
             let done = &mut self.scratch.walk.done;
-            member.descent = ground.descend(score, query, entry, level, done);
+            member.descent = ground.descend(ground.full(score, query), entry, level, done);
         }
     }
 }
@@ -295,7 +295,8 @@ impl Task for Choose<'_> {
             candidates.append(&mut member.near);
             if entry.is_some() {
                 let query = ground.rows.row(member.slot);
-                ground.beam(score, query, member.descent.nearest, level, ef, walk);
+                let probe = ground.full(score, query);
+                ground.beam(probe, member.descent.nearest, level, ef, walk);
                 candidates.extend(walk.found().iter().map(|key| key.unmarked()));
                 candidates.sort_unstable();
                 candidates.truncate(ef);

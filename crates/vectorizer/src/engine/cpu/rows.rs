@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use bytemuck::Pod;
+
 use crate::engine::MAX_SLOTS;
 use crate::engine::cpu::pages::{self, Pages};
 use crate::error::{Result, VectorizerError};
@@ -15,59 +17,58 @@ const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// Memory is counted in whole pages of this size.
 const PAGE_BYTES: usize = 4096;
 const LINE_BYTES: usize = 64;
-const LINE_FLOATS: usize = LINE_BYTES / size_of::<f32>();
 /// How much of a row [`Rows::prefetch`] asks for; the hardware sees where it goes on.
 const PREFETCH_LINES: usize = 8;
 
-/// The rows of an engine.
+/// The rows of an engine, of floats or of what stands for them.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(crate) struct Rows<T = f32> {
     dimension: usize,
-    /// Floats from one row to the next.
+    /// Values from one row to the next.
     stride: usize,
     /// A chunk has 2 to this many rows.
     chunk_bits: u32,
     len: usize,
-    chunks: Vec<Pages<f32>>,
+    chunks: Vec<Pages<T>>,
     ledger: Ledger,
     lease: Lease,
 }
 
 /// Rows that wait to be committed: new chunks, and what goes into the room left in the last one.
 #[derive(Debug)]
-pub(crate) struct StagedRows {
+pub(crate) struct StagedRows<T = f32> {
     /// The number of rows these come after.
     first: usize,
     count: usize,
     /// Without padding.
-    head: Vec<f32>,
-    chunks: Vec<Pages<f32>>,
+    head: Vec<T>,
+    chunks: Vec<Pages<T>>,
     lease: Lease,
     _head_lease: Lease,
 }
 
 /// Rows begin at a cache line where that costs at most a thirtieth, else at 16 bytes where that does, else anywhere.
-fn stride(dimension: usize) -> usize {
-    [LINE_FLOATS, 4]
-        .map(|unit| dimension.next_multiple_of(unit))
+fn stride<T>(dimension: usize) -> usize {
+    [LINE_BYTES, 16]
+        .map(|bytes| dimension.next_multiple_of((bytes / size_of::<T>()).max(1)))
         .into_iter()
         .find(|padded| (padded - dimension) * 33 <= dimension)
         .unwrap_or(dimension)
 }
 
 /// What so many rows take.
-pub(crate) fn bytes_of(count: usize, dimension: usize) -> u64 {
-    (count * stride(dimension) * size_of::<f32>()).next_multiple_of(PAGE_BYTES) as u64
+pub(crate) fn bytes_of<T>(count: usize, dimension: usize) -> u64 {
+    (count * stride::<T>(dimension) * size_of::<T>()).next_multiple_of(PAGE_BYTES) as u64
 }
 
-impl Rows {
-    /// No rows, of `dimension` components each.
+impl<T: Pod> Rows<T> {
+    /// No rows, of `dimension` values each.
     ///
     /// # Errors
     /// The ledger's.
     pub(crate) fn new(dimension: usize, ledger: Ledger) -> Result<Self> {
-        let stride = stride(dimension);
-        let rows = (CHUNK_BYTES / (stride * size_of::<f32>()).max(1)).max(1);
+        let stride = stride::<T>(dimension);
+        let rows = (CHUNK_BYTES / (stride * size_of::<T>()).max(1)).max(1);
         let lease = ledger.take(Label::Rows, 0)?;
         Ok(Self {
             dimension,
@@ -84,14 +85,14 @@ impl Rows {
     ///
     /// # Errors
     /// As [`Self::stage`].
-    pub(crate) fn of_same_kind(&self, rows: &[f32]) -> Result<Self> {
+    pub(crate) fn of_same_kind(&self, rows: &[T]) -> Result<Self> {
         let mut own = Self::new(self.dimension, self.ledger.clone())?;
         let staged = own.stage(rows)?;
         own.commit(staged);
         Ok(own)
     }
 
-    /// Components of a row.
+    /// Values of a row.
     pub(crate) fn dimension(&self) -> usize {
         self.dimension
     }
@@ -108,17 +109,31 @@ impl Rows {
     /// How many bytes more staging so many rows takes at the most.
     pub(crate) fn room_for(&self, count: usize) -> u64 {
         let room = (self.chunks.len() << self.chunk_bits) - self.len;
-        let head = room.min(count) * self.dimension * size_of::<f32>();
-        bytes_of(self.len + count, self.dimension).saturating_sub(self.lease.bytes()) + head as u64
+        let head = room.min(count) * self.dimension * size_of::<T>();
+        bytes_of::<T>(self.len + count, self.dimension).saturating_sub(self.lease.bytes())
+            + head as u64
     }
 
     /// Copies whole rows that lie end to end to where they will stay, except for those that fit into the last chunk.
     ///
     /// # Errors
-    /// Over the ledger's limit, no memory, or more slots than there can be.
-    pub(crate) fn stage(&self, rows: &[f32]) -> Result<StagedRows> {
+    /// As [`Self::stage_with`].
+    pub(crate) fn stage(&self, rows: &[T]) -> Result<StagedRows<T>> {
         debug_assert!(rows.len().is_multiple_of(self.dimension), "ragged rows");
-        let count = rows.len() / self.dimension;
+        self.stage_with(rows.len() / self.dimension, |number, to| {
+            to.copy_from_slice(&rows[number * self.dimension..][..self.dimension]);
+        })
+    }
+
+    /// The same for `count` rows, each written by `write`, which is told its number, from 0, and where, in the order of numbers.
+    ///
+    /// # Errors
+    /// Over the ledger's limit, no memory, or more slots than there can be.
+    pub(crate) fn stage_with(
+        &self,
+        count: usize,
+        mut write: impl FnMut(usize, &mut [T]),
+    ) -> Result<StagedRows<T>> {
         let total = self.len + count;
         if total > MAX_SLOTS {
             return Err(VectorizerError::TooManyVectors {
@@ -126,28 +141,38 @@ impl Rows {
                 requested: total,
             });
         }
-        let wanted = bytes_of(total, self.dimension);
+        let wanted = bytes_of::<T>(total, self.dimension);
         let lease = self
             .ledger
             .take(Label::Rows, wanted.saturating_sub(self.lease.bytes()))?;
 
         let room = (self.chunks.len() << self.chunk_bits) - self.len;
-        let (head, rest) = rows.split_at(room.min(count) * self.dimension);
-        let head_lease = self.ledger.take(Label::Pool, size_of_val(head) as u64)?;
+        let in_head = room.min(count);
+        let mut head = vec![T::zeroed(); in_head * self.dimension];
+        let head_lease = self
+            .ledger
+            .take(Label::Pool, size_of_val(head.as_slice()) as u64)?;
+        for (number, to) in head.chunks_exact_mut(self.dimension).enumerate() {
+            write(number, to);
+        }
 
         let mut chunks = Vec::new();
-        for part in rest.chunks(self.chunk_rows() * self.dimension) {
+        for first in (in_head..count).step_by(self.chunk_rows()) {
+            let numbers = first..count.min(first + self.chunk_rows());
             let mut chunk = Pages::zeroed(self.chunk_rows() * self.stride)?;
-            if size_of_val(part) >= HUGE_PAGE_BYTES || !self.chunks.is_empty() {
+            let bytes = numbers.len() * self.dimension * size_of::<T>();
+            if bytes >= HUGE_PAGE_BYTES || !self.chunks.is_empty() {
                 chunk.advise_huge();
             }
-            self.copy(part, &mut chunk);
+            for (number, to) in numbers.zip(chunk.chunks_mut(self.stride)) {
+                write(number, &mut to[..self.dimension]);
+            }
             chunks.push(chunk);
         }
         Ok(StagedRows {
             first: self.len,
             count,
-            head: head.to_vec(),
+            head,
             chunks,
             lease,
             _head_lease: head_lease,
@@ -155,7 +180,7 @@ impl Rows {
     }
 
     /// Makes staged rows visible: copies at most a chunk. Nothing else may have been committed since they were staged.
-    pub(crate) fn commit(&mut self, staged: StagedRows) {
+    pub(crate) fn commit(&mut self, staged: StagedRows<T>) {
         debug_assert_eq!(staged.first, self.len, "another commit came between");
         if let Some(mut chunk) = self.chunks.pop() {
             let start = (self.len - (self.chunks.len() << self.chunk_bits)) * self.stride;
@@ -165,12 +190,12 @@ impl Rows {
         self.chunks.extend(staged.chunks);
         self.len += staged.count;
         self.lease.absorb(staged.lease);
-        let used = self.len * self.dimension * size_of::<f32>();
+        let used = self.len * self.dimension * size_of::<T>();
         self.lease.set_used(used as u64);
     }
 
     /// Spreads rows that lie end to end to where rows lie in a chunk.
-    fn copy(&self, rows: &[f32], to: &mut [f32]) {
+    fn copy(&self, rows: &[T], to: &mut [T]) {
         if self.stride == self.dimension {
             to[..rows.len()].copy_from_slice(rows);
             return;
@@ -181,9 +206,9 @@ impl Rows {
         }
     }
 
-    /// The components of row `slot`, which is below [`Self::len`].
+    /// The values of row `slot`, which is below [`Self::len`].
     #[inline(always)]
-    pub(crate) fn row(&self, slot: u32) -> &[f32] {
+    pub(crate) fn row(&self, slot: u32) -> &[T] {
         let slot = slot as usize;
         let chunk = &self.chunks[slot >> self.chunk_bits];
         let place = slot & ((1 << self.chunk_bits) - 1);
@@ -194,7 +219,10 @@ impl Rows {
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: u32) {
         let row = self.row(slot);
-        for line in row.chunks(LINE_FLOATS).take(PREFETCH_LINES) {
+        for line in row
+            .chunks((LINE_BYTES / size_of::<T>()).max(1))
+            .take(PREFETCH_LINES)
+        {
             pages::prefetch(line);
         }
     }
@@ -205,7 +233,7 @@ impl Rows {
         &self,
         slots: Range<u32>,
         most: usize,
-    ) -> impl Iterator<Item = Run<'_>> + Clone {
+    ) -> impl Iterator<Item = Run<'_, T>> + Clone {
         let mut next = slots.start as usize;
         let end = slots.end as usize;
         std::iter::from_fn(move || {
@@ -226,7 +254,7 @@ impl Rows {
         })
     }
 
-    /// Floats from one row of a run to the next.
+    /// Values from one row of a run to the next.
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
@@ -234,13 +262,13 @@ impl Rows {
 
 /// Rows that lie one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Run<'a> {
+pub(crate) struct Run<'a, T = f32> {
     /// The slot of the first.
     pub(crate) first: usize,
     /// How many.
     pub(crate) count: usize,
-    /// Their components, [`Rows::stride`] apart.
-    pub(crate) rows: &'a [f32],
+    /// Their values, [`Rows::stride`] apart.
+    pub(crate) rows: &'a [T],
 }
 
 #[cfg(test)]
@@ -299,7 +327,7 @@ mod tests {
         for count in [1000, 10_000, 20_000] {
             let ledger = Ledger::new(None);
             let mut rows = Rows::new(512, ledger.clone()).unwrap();
-            let staged = rows.stage(&vec![1.0; count * 512]).unwrap();
+            let staged = rows.stage(&vec![1.0f32; count * 512]).unwrap();
             rows.commit(staged);
             let account = ledger.account(Label::Rows);
             assert_eq!(account.used, count as u64 * 2048);
@@ -348,12 +376,15 @@ mod tests {
     #[test]
     fn padding_costs_a_thirtieth_at_most() {
         for dimension in 1..5000 {
-            let stride = stride(dimension);
+            let stride = stride::<f32>(dimension);
             assert!(stride >= dimension && stride as f64 <= dimension as f64 * 1.0304);
         }
-        assert_eq!([128, 256, 512, 784].map(stride), [128, 256, 512, 784]);
         assert_eq!(
-            [127, 1535, 17, 63, 700].map(stride),
+            [128, 256, 512, 784].map(stride::<f32>),
+            [128, 256, 512, 784]
+        );
+        assert_eq!(
+            [127, 1535, 17, 63, 700].map(stride::<f32>),
             [128, 1536, 17, 64, 704]
         );
     }

@@ -237,6 +237,7 @@ impl Case {
             dimension: self.dimension,
             scoring: self.scoring,
             max_connections: self.m,
+            precision: crate::config::Precision::F32,
         }
     }
 
@@ -458,6 +459,7 @@ fn reals_give_one_graph_and_one_answer_whatever_the_threads() {
             dimension,
             scoring,
             max_connections: 8,
+            precision: crate::config::Precision::F32,
         };
         let levels = levels(1, count, 8);
         let built: Vec<_> = [1, 2, 2]

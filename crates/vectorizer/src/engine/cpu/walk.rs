@@ -1,11 +1,14 @@
 //! The walk through the graph: greedy steps down the levels, then a beam on one level.
 
+use crate::config::Precision;
+use crate::engine::cpu::codes::{Asked, Codes};
 use crate::engine::cpu::distance::{Score, Task};
 use crate::engine::cpu::graph::Graph;
 use crate::engine::cpu::pages;
+use crate::engine::cpu::probe::{Bytes, Full, Halves, Probe};
 use crate::engine::cpu::rows::Rows;
 use crate::engine::detour::Detour;
-use crate::engine::{Counters, Entry, NO_SLOT, Neighbor, SlotSet, Walk};
+use crate::engine::{Counters, Entry, NO_SLOT, Neighbor, SlotSet, Walk, scored_again};
 
 /// A neighbour as one integer of the same order: the bits of its score made monotone, its slot, and a bit to mark it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,6 +237,10 @@ pub(crate) struct Scratch {
     pool: Pool,
     /// What the first of two beams found; then, of a row, slots that are passed through.
     near: Vec<u32>,
+    /// The query, coded.
+    asked: Asked,
+    /// What was found, scored again.
+    again: Vec<Key>,
     /// Work done and not yet reported.
     pub(crate) done: Counters,
 }
@@ -268,18 +275,27 @@ impl Descent {
     };
 }
 
-impl Ground<'_> {
+impl<'a> Ground<'a> {
+    /// A query against the rows as they are.
+    #[inline(always)]
+    pub(crate) fn full<S: Score>(self, score: S, query: &'a [f32]) -> Full<'a, S> {
+        Full {
+            score,
+            query,
+            rows: self.rows,
+        }
+    }
+
     /// From `entry` greedily down to the nearest slot of the level above `level`.
     #[inline(always)]
-    pub(crate) fn descend<S: Score>(
+    pub(crate) fn descend<P: Probe>(
         self,
-        score: S,
-        query: &[f32],
+        probe: P,
         entry: Entry,
         level: usize,
         done: &mut Counters,
     ) -> Descent {
-        let mut nearest = Key::new(score.one(query, self.rows.row(entry.slot)), entry.slot);
+        let mut nearest = Key::new(probe.one(entry.slot), entry.slot);
         done.distances += 1;
         let mut path = 0;
         for level in (level + 1..=entry.level).rev() {
@@ -292,7 +308,7 @@ impl Ground<'_> {
                 let row = &row[..used];
                 done.hops += 1;
                 done.distances += used as u64;
-                let best = self.best(score, query, row, nearest);
+                let best = best(probe, row, nearest);
                 if best == nearest {
                     break;
                 }
@@ -303,44 +319,11 @@ impl Ground<'_> {
         Descent { nearest, path }
     }
 
-    /// The nearest of `slots` and `best`.
-    #[inline(always)]
-    fn best<S: Score>(self, score: S, query: &[f32], slots: &[u32], mut best: Key) -> Key {
-        let (fours, rest) = slots.as_chunks::<4>();
-        for (at, &[a, b, c, d]) in fours.iter().enumerate() {
-            self.prefetch(&slots[4 * at + 4..]);
-            let rows = [
-                self.rows.row(a),
-                self.rows.row(b),
-                self.rows.row(c),
-                self.rows.row(d),
-            ];
-            let scores = score.four(query, rows);
-            best = best.min(Key::new(scores[0], a));
-            best = best.min(Key::new(scores[1], b));
-            best = best.min(Key::new(scores[2], c));
-            best = best.min(Key::new(scores[3], d));
-        }
-        for &slot in rest {
-            best = best.min(Key::new(score.one(query, self.rows.row(slot)), slot));
-        }
-        best
-    }
-
-    /// Asks for the rows of the first few of `slots`.
-    #[inline(always)]
-    fn prefetch(self, slots: &[u32]) {
-        for &slot in slots.iter().take(4) {
-            self.rows.prefetch(slot);
-        }
-    }
-
     /// The beam of width `ef` on `level` from `start`; [`Scratch::found`] has what it found.
     #[inline(always)]
-    pub(crate) fn beam<S: Score>(
+    pub(crate) fn beam<P: Probe>(
         self,
-        score: S,
-        query: &[f32],
+        probe: P,
         start: Key,
         level: usize,
         ef: usize,
@@ -360,57 +343,34 @@ impl Ground<'_> {
             let fresh = visited.fresh(self.graph.row(level, slot));
             done.hops += 1;
             done.distances += fresh.len() as u64;
-            self.prefetch(fresh);
+            prefetch(probe, fresh);
             if let Some(slot) = pool.upcoming() {
                 for line in self.graph.row(level, slot).chunks(16) {
                     pages::prefetch(line);
                 }
             }
-            self.offer(score, query, fresh, pool);
-        }
-    }
-
-    /// Scores slots and offers them to the pool.
-    #[inline(always)]
-    fn offer<S: Score>(self, score: S, query: &[f32], slots: &[u32], pool: &mut Pool) {
-        let (fours, rest) = slots.as_chunks::<4>();
-        for (at, &[a, b, c, d]) in fours.iter().enumerate() {
-            self.prefetch(&slots[4 * at + 4..]);
-            let rows = [
-                self.rows.row(a),
-                self.rows.row(b),
-                self.rows.row(c),
-                self.rows.row(d),
-            ];
-            let scores = score.four(query, rows);
-            pool.offer(Key::new(scores[0], a));
-            pool.offer(Key::new(scores[1], b));
-            pool.offer(Key::new(scores[2], c));
-            pool.offer(Key::new(scores[3], d));
-        }
-        for &slot in rest {
-            pool.offer(Key::new(score.one(query, self.rows.row(slot)), slot));
+            offer(probe, fresh, pool);
         }
     }
 
     /// The two beams of a [`Detour`] on level 0 from `start`, the second of width `ef`; [`Scratch::found`] has what that found.
     #[inline(always)]
-    fn beams_among<S: Score>(
+    fn beams_among<P: Probe>(
         self,
-        score: S,
-        query: &[f32],
+        probe: P,
         start: Key,
         ef: usize,
         among: Among<'_>,
         scratch: &mut Scratch,
     ) {
         let Among { allowed, detour } = among;
-        self.beam(score, query, start, 0, detour.approach, scratch);
+        self.beam(probe, start, 0, detour.approach, scratch);
         let Scratch {
             visited,
             pool,
             near,
             done,
+            ..
         } = scratch;
         near.clear();
         near.extend(pool.keys.iter().map(|key| key.slot()));
@@ -439,8 +399,8 @@ impl Ground<'_> {
         visited.fresh_among(&detour.seeds, allowed);
         pool.start(ef);
         done.distances += visited.seen.len() as u64;
-        self.prefetch(&visited.seen);
-        self.offer(score, query, &visited.seen, pool);
+        prefetch(probe, &visited.seen);
+        offer(probe, &visited.seen, pool);
         while let Some(slot) = pool.expand() {
             let before = visited.seen.len();
             let row = self.graph.row(0, slot);
@@ -467,9 +427,50 @@ impl Ground<'_> {
             }
             let fresh = &visited.seen[before..];
             done.distances += fresh.len() as u64;
-            self.prefetch(fresh);
-            self.offer(score, query, fresh, pool);
+            prefetch(probe, fresh);
+            offer(probe, fresh, pool);
         }
+    }
+}
+
+/// The nearest of `slots` and `best`.
+#[inline(always)]
+fn best<P: Probe>(probe: P, slots: &[u32], mut best: Key) -> Key {
+    let (fours, rest) = slots.as_chunks::<4>();
+    for (at, &four) in fours.iter().enumerate() {
+        prefetch(probe, &slots[4 * at + 4..]);
+        let scores = probe.four(four);
+        for at in 0..4 {
+            best = best.min(Key::new(scores[at], four[at]));
+        }
+    }
+    for &slot in rest {
+        best = best.min(Key::new(probe.one(slot), slot));
+    }
+    best
+}
+
+/// Asks for the rows of the first few of `slots`.
+#[inline(always)]
+fn prefetch<P: Probe>(probe: P, slots: &[u32]) {
+    for &slot in slots.iter().take(4) {
+        probe.prefetch(slot);
+    }
+}
+
+/// Scores slots and offers them to the pool.
+#[inline(always)]
+fn offer<P: Probe>(probe: P, slots: &[u32], pool: &mut Pool) {
+    let (fours, rest) = slots.as_chunks::<4>();
+    for (at, &four) in fours.iter().enumerate() {
+        prefetch(probe, &slots[4 * at + 4..]);
+        let scores = probe.four(four);
+        for at in 0..4 {
+            pool.offer(Key::new(scores[at], four[at]));
+        }
+    }
+    for &slot in rest {
+        pool.offer(Key::new(probe.one(slot), slot));
     }
 }
 
@@ -491,9 +492,10 @@ pub(crate) struct Turn<'a> {
 /// Descends for a number of queries.
 pub(crate) struct Descend<'a, 'b> {
     pub(crate) ground: Ground<'a>,
+    pub(crate) codes: Option<&'a Codes>,
     pub(crate) walk: &'a Walk,
     pub(crate) turns: &'a mut [Turn<'b>],
-    pub(crate) done: &'a mut Counters,
+    pub(crate) scratch: &'a mut Scratch,
 }
 
 impl Task for Descend<'_, '_> {
@@ -501,18 +503,54 @@ impl Task for Descend<'_, '_> {
 
     #[inline(always)]
     fn run<S: Score>(self, score: S) {
+        let Self { ground, codes, .. } = self;
         let Walk { entry, level, .. } = *self.walk;
+        let Scratch { asked, done, .. } = self.scratch;
         for turn in self.turns {
-            turn.descent = self
-                .ground
-                .descend(score, turn.query, entry, level, self.done);
+            let query = turn.query;
+            turn.descent = match codes {
+                None => ground.descend(ground.full(score, query), entry, level, done),
+                Some(codes) if codes.precision() == Precision::F16 => {
+                    ground.descend(halves(score, query, codes), entry, level, done)
+                }
+                Some(codes) => {
+                    ground.descend(bytes(score, query, asked, codes), entry, level, done)
+                }
+            };
         }
+    }
+}
+
+#[inline(always)]
+fn halves<'a, S: Score>(score: S, query: &'a [f32], codes: &'a Codes) -> Halves<'a, S> {
+    Halves {
+        score,
+        query,
+        rows: codes.rows(),
+    }
+}
+
+/// Codes the query.
+#[inline(always)]
+fn bytes<'a, S: Score>(
+    score: S,
+    query: &[f32],
+    asked: &'a mut Asked,
+    codes: &'a Codes,
+) -> Bytes<'a, S> {
+    asked.ask(query, codes);
+    Bytes {
+        score,
+        dimension: query.len(),
+        query: asked,
+        rows: codes.rows(),
     }
 }
 
 /// Walks the beams of a number of queries that have descended.
 pub(crate) struct Beams<'a, 'b> {
     pub(crate) ground: Ground<'a>,
+    pub(crate) codes: Option<&'a Codes>,
     pub(crate) walk: &'a Walk,
     pub(crate) among: Option<Among<'a>>,
     pub(crate) turns: &'a mut [Turn<'b>],
@@ -524,22 +562,97 @@ impl Task for Beams<'_, '_> {
 
     #[inline(always)]
     fn run<S: Score>(self, score: S) {
-        let Walk { level, ef, .. } = *self.walk;
+        let Self {
+            ground,
+            codes,
+            walk,
+            among,
+            scratch,
+            ..
+        } = self;
         for turn in self.turns {
             let (query, start) = (turn.query, turn.descent.nearest);
-            match self.among {
-                None => {
-                    let ground = self.ground;
-                    ground.beam(score, query, start, level, ef, self.scratch);
+            let Some(codes) = codes else {
+                ground.walk(ground.full(score, query), start, walk, among, scratch);
+                for (to, key) in turn.to.iter_mut().zip(scratch.found()) {
+                    *to = key.neighbor();
                 }
-                Some(among) => {
-                    let ground = self.ground;
-                    ground.beams_among(score, query, start, ef, among, self.scratch);
-                }
+                continue;
+            };
+            if codes.precision() == Precision::F16 {
+                let probe = halves(score, query, codes);
+                ground.walk(probe, start, walk, among, scratch);
+            } else {
+                let mut asked = std::mem::take(&mut scratch.asked);
+                let probe = bytes(score, query, &mut asked, codes);
+                ground.walk(probe, start, walk, among, scratch);
+                scratch.asked = asked;
             }
-            for (to, key) in turn.to.iter_mut().zip(self.scratch.found()) {
+            ground.score_again(ground.full(score, query), walk, codes, scratch);
+            for (to, key) in turn.to.iter_mut().zip(&scratch.again) {
                 *to = key.neighbor();
             }
         }
+    }
+}
+
+impl Ground<'_> {
+    #[inline(always)]
+    fn walk<P: Probe>(
+        self,
+        probe: P,
+        start: Key,
+        walk: &Walk,
+        among: Option<Among<'_>>,
+        scratch: &mut Scratch,
+    ) {
+        match among {
+            None => self.beam(probe, start, walk.level, walk.ef, scratch),
+            Some(among) => self.beams_among(probe, start, walk.ef, among, scratch),
+        }
+    }
+
+    /// Scores the first of what was found again, by the rows themselves, and orders them by that.
+    #[inline(always)]
+    fn score_again<S: Score>(
+        self,
+        probe: Full<'_, S>,
+        walk: &Walk,
+        codes: &Codes,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch {
+            pool, again, done, ..
+        } = scratch;
+        let count = scored_again(walk.ef, walk.k).min(pool.keys.len());
+        again.clear();
+        let (fours, rest) = pool.keys[..count].as_chunks::<4>();
+        let mut ahead = pool.keys.iter().take(count).map(|key| key.slot());
+        for slot in ahead.by_ref().take(4) {
+            probe.prefetch(slot);
+        }
+        for four in fours {
+            for slot in ahead.by_ref().take(4) {
+                probe.prefetch(slot);
+            }
+            let slots = [
+                four[0].slot(),
+                four[1].slot(),
+                four[2].slot(),
+                four[3].slot(),
+            ];
+            let scores = probe.four(slots);
+            for at in 0..4 {
+                again.push(Key::new(scores[at], slots[at]));
+            }
+        }
+        for key in rest {
+            again.push(Key::new(probe.one(key.slot()), key.slot()));
+        }
+        again.sort_unstable();
+        done.distances += count as u64;
+        // All scores are taken for such of small rows when their bytes are counted.
+        let more = (probe.query.len() * size_of::<f32>()).saturating_sub(codes.row_bytes());
+        done.bytes += (count * more) as u64;
     }
 }

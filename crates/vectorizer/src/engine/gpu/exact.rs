@@ -147,7 +147,7 @@ impl GpuEngine {
         if k == 0 || count == 0 {
             return Ok(Hits::none(count));
         }
-        self.work.searched(count * rows, dimension);
+        self.work.searched((count * rows) as u64, dimension);
         let portion = PORTION
             .min(QUERY_BYTES / (dimension.div_ceil(4) * 16))
             .min(self.affordable_queries(rows));

@@ -53,6 +53,7 @@ fn layout(dimension: usize, scoring: Scoring, max_connections: usize) -> Layout 
         dimension,
         scoring,
         max_connections,
+        precision: crate::config::Precision::F32,
     }
 }
 

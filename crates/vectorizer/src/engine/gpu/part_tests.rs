@@ -1,5 +1,7 @@
 //! Parts of the graph's kernels through small entries of their own: the queue and the table of visited slots.
 
+use crate::config::Precision;
+
 use super::record::{Recorder, hardware, read_back};
 use crate::engine::{NO_SLOT, Scoring};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
@@ -88,6 +90,7 @@ fn specialised(kernel: &'static Kernel, constants: &[(&'static str, u32)]) -> Sp
         kernel,
         rows: RowsShape {
             parts: 1,
+            form: Precision::F32,
             chunks: 1,
             chunk_shift: 0,
         },

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::config::Precision;
 use crate::engine::MAX_SLOTS;
 use crate::engine::gpu::record::{Recorder, hardware};
 use crate::engine::gpu::seal::{Seal, read_pieces};
@@ -34,6 +35,8 @@ struct Chunk {
 #[derive(Debug)]
 pub(crate) struct Rows {
     device: Device,
+    /// What is in them, as far as kernels know.
+    form: Precision,
     dimension: usize,
     parts: u32,
     chunk_shift: u32,
@@ -91,6 +94,15 @@ impl Rows {
         Self::with_chunks_of(device, dimension, most)
     }
 
+    /// Coded rows, of so many units each. What a row holds is no number, but as long as four of them for each unit.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn coded(device: &Device, form: Precision, units: usize) -> Result<Self> {
+        let rows = Self::new(device, units * 4)?;
+        Ok(Self { form, ..rows })
+    }
+
     /// With a limit of the caller's on the bytes of a chunk.
     pub(super) fn with_chunks_of(device: &Device, dimension: usize, most: u64) -> Result<Self> {
         let parts = small(dimension.div_ceil(4));
@@ -103,6 +115,7 @@ impl Rows {
         };
         Ok(Self {
             device: device.clone(),
+            form: Precision::F32,
             dimension,
             parts,
             chunk_shift: chunk_shift.min(30),
@@ -196,6 +209,7 @@ impl Rows {
     pub(super) fn chunk_shape(&self) -> RowsShape {
         RowsShape {
             parts: self.parts,
+            form: self.form,
             chunks: 1,
             chunk_shift: self.chunk_shift,
         }
@@ -237,7 +251,8 @@ impl Rows {
         stretches
     }
 
-    fn row_bytes(&self) -> u64 {
+    /// Bytes from one row to the next.
+    pub(super) fn row_bytes(&self) -> u64 {
         u64::from(self.parts) * 16
     }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::config::Precision;
 use crate::engine::Scoring;
 use crate::engine::gpu::record::{Recorder, hardware, read_back};
 use crate::error::Result;
@@ -46,6 +47,7 @@ impl Seal {
             kernel: &SEAL,
             rows: RowsShape {
                 parts: 1,
+                form: Precision::F32,
                 chunks: 1,
                 chunk_shift: 0,
             },

@@ -78,6 +78,7 @@ fn layout(dimension: usize, scoring: Scoring) -> Layout {
         dimension,
         scoring,
         max_connections: 16,
+        precision: crate::config::Precision::F32,
     }
 }
 

@@ -1,19 +1,21 @@
 //! Walks through the graph: many queries at once, answers read back in one piece. Where only some slots may be found, their bits and a few of
 //! them are taken along.
 
+use crate::config::Precision;
 use crate::engine::detour::Detour;
-use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
-use crate::engine::gpu::rows::small;
+use crate::engine::gpu::rows::{Rows, small};
 use crate::engine::gpu::transfer::{upload_now, upload_queries};
-use crate::engine::{Hits, Neighbor, SlotSet, Walk};
+use crate::engine::gpu::{GpuEngine, codes};
+use crate::engine::{Hits, Neighbor, SlotSet, Walk, scored_again};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
-    GraphShape, MAX_BEAM, WALK_AMONG, WALK_EXTERNAL, WalkParams, constants,
+    AgainParams, GraphShape, MAX_BEAM, SCORE_AGAIN, WALK_AMONG, WALK_EXTERNAL, WalkParams,
+    constants,
 };
-use crate::kernels::{Kernel, Specialised};
+use crate::kernels::{Constant, Kernel, Specialised};
 
 /// The most queries of a submission.
 const QUERIES: usize = 1 << 14;
@@ -34,31 +36,41 @@ struct Among {
 impl GpuEngine {
     /// A kernel of the graph, for lists of up to `ef` neighbours and many walks at once.
     pub(super) fn graph_kernel(&self, kernel: &'static Kernel, ef: usize) -> Result<Specialised> {
-        self.specialised_graph_kernel(kernel, ef, false)
+        self.specialised_graph_kernel(kernel, &self.rows, ef, false)
     }
 
     fn specialised_graph_kernel(
         &self,
         kernel: &'static Kernel,
+        rows: &Rows,
         ef: usize,
         few: bool,
     ) -> Result<Specialised> {
         let link_chunks = small(self.graph.chunks()).max(1);
-        let rows = self.rows.shape(OTHER_BUFFERS + link_chunks)?;
+        let rows = rows.shape(OTHER_BUFFERS + link_chunks)?;
         let shape = GraphShape {
             degree: small(self.layout.degree(0)),
             link_chunks,
             link_shift: self.graph.shift(),
-            parts: rows.parts,
+            parts: if rows.form.is_full() {
+                rows.parts
+            } else {
+                codes::query_parts(self.layout)
+            },
             subgroups: self.exchange,
             few,
         };
+        let mut constants = constants(kernel, shape, ef);
+        if !rows.form.is_full() {
+            let components = small(self.layout.dimension);
+            constants.push(("COMPONENTS", Constant::Number(components)));
+        }
         Ok(Specialised {
             kernel,
             rows,
             scoring: self.layout.scoring,
             subgroups: shape.subgroups,
-            constants: constants(kernel, shape, ef),
+            constants,
         })
     }
 
@@ -94,8 +106,9 @@ impl GpuEngine {
         };
         // A beam that is narrower than k leaves lists that are not full.
         let width = k.min(walk.ef).max(1);
+        let kept = self.kept(walk, width);
         let at_once = QUERIES
-            .min(BYTES / (8 * width))
+            .min(BYTES / (8 * kept))
             .min(BYTES / (16 * dimension.div_ceil(4)))
             .max(1);
         let mut neighbors = Vec::with_capacity(count * k);
@@ -103,6 +116,14 @@ impl GpuEngine {
             self.walk_some(queries, walk, among.as_ref(), [width, k], &mut neighbors)?;
         }
         Ok(Hits::new(k, neighbors))
+    }
+
+    /// How many of what a walk found stay on the device's list: those that are scored again, or else the answer.
+    fn kept(&self, walk: &Walk, width: usize) -> usize {
+        match self.codes {
+            Some(_) => scored_again(walk.ef, width).max(1),
+            None => width,
+        }
     }
 
     /// Brings to the device which of the first `linked` slots may be found.
@@ -133,18 +154,40 @@ impl GpuEngine {
         let dimension = self.layout.dimension;
         let parts = dimension.div_ceil(4);
         let count = queries.len() / dimension;
+        let walked_rows = self.codes.as_ref().unwrap_or(&self.rows);
         let kernel = self.specialised_graph_kernel(
             if among.is_some() {
                 &WALK_AMONG
             } else {
                 &WALK_EXTERNAL
             },
+            walked_rows,
             walk.ef,
             count <= FEW,
         )?;
         let program = hardware.program(&kernel)?;
         let asked = pool.lend(Purpose::Storage, "queries", (count * parts * 16) as u64)?;
         upload_queries(&pool, queries, dimension, small(parts), &asked)?;
+        let coded = if self.layout.precision == Precision::Int8 {
+            let coded = codes::of(self.layout, queries);
+            let bytes = size_of_val(coded.as_slice()) as u64;
+            let buffer = pool.lend(Purpose::Storage, "coded queries", bytes)?;
+            let parts = codes::query_parts(self.layout);
+            upload_queries(&pool, &coded, parts as usize * 4, parts, &buffer)?;
+            Some(buffer)
+        } else {
+            None
+        };
+        let kept = self.kept(walk, width);
+        let again = match self.codes {
+            Some(_) => {
+                let kernel = self.graph_kernel(&SCORE_AGAIN, kept)?;
+                let bytes = (count * kept * 8) as u64;
+                let walked = pool.lend(Purpose::Storage, "walked", bytes)?;
+                Some((hardware.program(&kernel)?, walked))
+            }
+            None => None,
+        };
         let found_bytes = (count * width * 8) as u64;
         let tally_bytes = count as u64 * 16;
         let found = pool.lend(Purpose::Storage, "found", found_bytes)?;
@@ -155,7 +198,8 @@ impl GpuEngine {
             found_bytes + tally_bytes,
         )?;
         let epoch = self.next_epoch();
-        let rows = self.rows.buffers();
+        let rows = walked_rows.buffers();
+        let all_rows = self.rows.buffers();
         let links = self.graph.buffers();
         let mut recorder = Recorder::new(&self.device);
         let per_dispatch = self.walks_at_once(walk.ef, walk.level);
@@ -167,7 +211,7 @@ impl GpuEngine {
                 entry_level: small(walk.entry.level),
                 level: small(walk.level),
                 ef: small(walk.ef.max(1)),
-                k: small(width),
+                k: small(kept),
                 slots: small(self.graph.linked()),
                 epoch,
                 first,
@@ -176,11 +220,27 @@ impl GpuEngine {
                 least: among.map_or(0, |among| among.detour.least()),
                 seeds: among.map_or(0, |among| small(among.detour.seeds.len())),
             };
-            let mut own = vec![(1, &*asked), (2, &*found), (3, &*tallies)];
+            let asked = coded.as_ref().unwrap_or(&asked);
+            let walked = again.as_ref().map_or(&found, |(_, walked)| walked);
+            let mut own = vec![(1, &**asked), (2, &**walked), (3, &*tallies)];
             if let Some(among) = among {
                 own.extend([(4, &*among.allowed), (5, &*among.seeds)]);
             }
             recorder.dispatch(&program, &params, &own, &[&rows, &links], grid(end - first));
+        }
+        if let Some((program, walked)) = &again {
+            let per_dispatch = self.at_once(kept as u64);
+            for first in (0..small(count)).step_by(per_dispatch as usize) {
+                let end = (first + per_dispatch).min(small(count));
+                let params = AgainParams {
+                    queries: end,
+                    first,
+                    width: small(kept),
+                    k: small(width),
+                };
+                let own = [(1, &*asked), (2, &**walked), (3, &*found), (4, &*tallies)];
+                recorder.dispatch(program, &params, &own, &[&all_rows], grid(end - first));
+            }
         }
         recorder.copy(&found, &staging, found_bytes);
         recorder.copy_range(&tallies, 0, &staging, found_bytes, tally_bytes);
@@ -193,13 +253,16 @@ impl GpuEngine {
             found_bytes + tally_bytes,
             |bytes| {
                 let (found, tallies) = bytes.split_at(count * width * 8);
-                let [mut distances, mut hops] = [0u64; 2];
+                let [mut distances, mut hops, mut scored_again] = [0u64; 3];
                 for of in bytemuck::cast_slice::<u8, [u32; 4]>(tallies) {
                     distances += u64::from(of[0]);
                     hops += u64::from(of[1]);
-                    signed &= of[2] == epoch;
+                    signed &= of[2] == epoch && (again.is_none() || of[3] > 0);
+                    scored_again += u64::from(of[3].saturating_sub(1));
                 }
-                self.work.walked(distances, hops, self.layout);
+                let row = walked_rows.row_bytes();
+                self.work.walked(distances, row, hops, self.layout);
+                self.work.searched(scored_again, dimension);
                 let found: &[Neighbor] = bytemuck::cast_slice(found);
                 if width == k {
                     out.extend_from_slice(found);

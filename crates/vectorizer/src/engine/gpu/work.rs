@@ -48,19 +48,18 @@ impl Work {
     }
 
     /// Counts `scores` scores, each of which reads a row.
-    pub(super) fn searched(&self, scores: usize, dimension: usize) {
-        let scores = scores as u64;
+    pub(super) fn searched(&self, scores: u64, dimension: usize) {
         self.distances.fetch_add(scores, Ordering::Relaxed);
         self.bytes
             .fetch_add(scores * dimension as u64 * 4, Ordering::Relaxed);
     }
 
-    /// Counts scores and rows of links read on walks.
-    pub(super) fn walked(&self, scores: u64, hops: u64, layout: Layout) {
+    /// Counts scores, each of a row of so many bytes, and rows of links read on walks.
+    pub(super) fn walked(&self, scores: u64, row_bytes: u64, hops: u64, layout: Layout) {
         self.distances.fetch_add(scores, Ordering::Relaxed);
         self.hops.fetch_add(hops, Ordering::Relaxed);
         self.bytes.fetch_add(
-            scores * layout.dimension as u64 * 4 + hops * layout.degree(0) as u64 * 4,
+            scores * row_bytes + hops * layout.degree(0) as u64 * 4,
             Ordering::Relaxed,
         );
     }
@@ -70,6 +69,7 @@ impl Work {
         let mut before = self.built.lock();
         self.walked(
             scores.saturating_sub(before[0]),
+            layout.dimension as u64 * 4,
             hops.saturating_sub(before[1]),
             layout,
         );

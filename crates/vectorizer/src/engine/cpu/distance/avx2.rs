@@ -8,21 +8,25 @@ use std::arch::x86_64::*;
 
 use super::kernel::{BLOCK, NoBytes, Simd};
 use super::{Score, Task};
+use crate::engine::code::Unit;
 
-/// Proof that this machine has AVX2 and FMA.
+/// Proof that this machine has AVX2, FMA and conversions of half floats (F16C): all came with one generation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// The proof, if it is so.
     pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        (is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c"))
+        .then_some(Self(()))
     }
 
     /// Runs a task compiled with these instructions.
     #[inline(always)]
     pub(super) fn enter<T: Task>(self, score: impl Score, task: T) -> T::Output {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn inside<T: Task>(score: impl Score, task: T) -> T::Output {
             task.run(score)
         }
@@ -52,6 +56,7 @@ static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Avx2 {
     type Block = [__m256; 2];
+    type Wholes = __m256i;
     type Bytes = NoBytes<Self::Block>;
     const MANY_REGISTERS: bool = false;
 
@@ -146,5 +151,55 @@ impl Simd for Avx2 {
     fn sum(self, a: Self::Block) -> f32 {
         // SAFETY: see above.
         unsafe { sum(_mm256_add_ps(a[0], a[1])) }
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[Unit; 2]) -> Self::Block {
+        // SAFETY: see above; 16 bytes are read of each 16, alignment is not needed.
+        unsafe {
+            [
+                _mm256_cvtph_ps(_mm_loadu_si128(from[0].as_ptr().cast())),
+                _mm256_cvtph_ps(_mm_loadu_si128(from[1].as_ptr().cast())),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn no_products(self) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    fn add_line(self, row: &[Unit; 4], query: &[Unit; 4], sums: __m256i) -> __m256i {
+        self.add_units(row, query, sums)
+    }
+
+    #[inline(always)]
+    fn add_units(self, row: &[Unit], query: &[Unit], mut sums: __m256i) -> __m256i {
+        for (row, query) in row.iter().zip(query) {
+            // In 16 bits: the instruction that takes bytes cuts sums of two products that are too large for it.
+            // SAFETY: see above; 16 bytes are read of 16, alignment is not needed.
+            sums = unsafe {
+                let row = _mm256_cvtepu8_epi16(_mm_loadu_si128(row.as_ptr().cast()));
+                let query = _mm256_cvtepi8_epi16(_mm_loadu_si128(query.as_ptr().cast()));
+                _mm256_add_epi32(sums, _mm256_madd_epi16(row, query))
+            };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn total(self, sums: __m256i) -> i32 {
+        // SAFETY: see above.
+        unsafe {
+            let a = _mm_add_epi32(
+                _mm256_castsi256_si128(sums),
+                _mm256_extracti128_si256::<1>(sums),
+            );
+            let a = _mm_add_epi32(a, _mm_shuffle_epi32::<0b01_00_11_10>(a));
+            let a = _mm_add_epi32(a, _mm_shuffle_epi32::<0b10_11_00_01>(a));
+            _mm_cvtsi128_si32(a)
+        }
     }
 }

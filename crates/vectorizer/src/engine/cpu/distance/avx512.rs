@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use super::kernel::{BLOCK, Bytes, Simd};
 use super::{Score, Task};
+use crate::engine::code::Unit;
 
 /// Proof that this machine has AVX-512F, its products of bytes (VNNI), and AVX2 with FMA. Machines with the first and not the
 /// second are older, slow down for wide registers, and do as well with AVX2.
@@ -39,6 +40,7 @@ impl Avx512 {
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Avx512 {
     type Block = __m512;
+    type Wholes = __m512i;
     type Bytes = Self;
     const MANY_REGISTERS: bool = true;
 
@@ -110,6 +112,47 @@ impl Simd for Avx512 {
             let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
             super::avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(a), high))
         }
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[Unit; 2]) -> __m512 {
+        // SAFETY: see above; 32 bytes are read of 32, alignment is not needed.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn no_products(self) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
+    fn add_line(self, row: &[Unit; 4], query: &[Unit; 4], sums: __m512i) -> __m512i {
+        // SAFETY: see above; 64 bytes are read of 64, alignment is not needed.
+        unsafe {
+            let row = _mm512_loadu_si512(row.as_ptr().cast());
+            let query = _mm512_loadu_si512(query.as_ptr().cast());
+            _mm512_dpbusd_epi32(sums, row, query)
+        }
+    }
+
+    #[inline(always)]
+    fn add_units(self, row: &[Unit], query: &[Unit], sums: __m512i) -> __m512i {
+        debug_assert!(row.len() < 4 && row.len() == query.len());
+        // Four lanes a unit.
+        let mask = (1u16 << (4 * (row.len().min(query.len()) % 4))) - 1;
+        // SAFETY: see above; only lanes of the mask are read, and there are no more of them than both slices have.
+        unsafe {
+            let row = _mm512_maskz_loadu_epi32(mask, row.as_ptr().cast());
+            let query = _mm512_maskz_loadu_epi32(mask, query.as_ptr().cast());
+            _mm512_dpbusd_epi32(sums, row, query)
+        }
+    }
+
+    #[inline(always)]
+    fn total(self, sums: __m512i) -> i32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_add_epi32(sums) }
     }
 }
 

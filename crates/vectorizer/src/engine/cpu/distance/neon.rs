@@ -8,6 +8,7 @@ use std::arch::aarch64::*;
 
 use super::kernel::{BLOCK, NoBytes, Simd};
 use super::{Score, Task};
+use crate::engine::code::{Unit, widened};
 
 /// Proof that this machine has NEON.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,7 @@ impl Neon {
 // SAFETY of every block below: `self` proves that the machine has the instructions; loads read within the slice they are given.
 impl Simd for Neon {
     type Block = [float32x4_t; 4];
+    type Wholes = int32x4_t;
     type Bytes = NoBytes<Self::Block>;
     const MANY_REGISTERS: bool = false;
 
@@ -134,5 +136,51 @@ impl Simd for Neon {
             let a = vadd_f32(vget_low_f32(a), vget_high_f32(a));
             vget_lane_f32::<0>(a) + vget_lane_f32::<1>(a)
         }
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[Unit; 2]) -> Self::Block {
+        let mut block = [0.0; BLOCK];
+        for (to, half) in block.iter_mut().zip(from.as_flattened().as_chunks::<2>().0) {
+            *to = widened(*half);
+        }
+        self.load(&block)
+    }
+
+    #[inline(always)]
+    fn no_products(self) -> int32x4_t {
+        // SAFETY: see above.
+        unsafe { vdupq_n_s32(0) }
+    }
+
+    #[inline(always)]
+    fn add_line(self, row: &[Unit; 4], query: &[Unit; 4], sums: int32x4_t) -> int32x4_t {
+        self.add_units(row, query, sums)
+    }
+
+    #[inline(always)]
+    fn add_units(self, row: &[Unit], query: &[Unit], mut sums: int32x4_t) -> int32x4_t {
+        for (row, query) in row.iter().zip(query) {
+            // SAFETY: see above; 16 bytes are read of 16. Both are widened: a product of an unsigned and a signed byte has no instruction.
+            sums = unsafe {
+                let row = vld1q_u8(row.as_ptr());
+                let query = vld1q_s8(query.as_ptr().cast());
+                let low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(row)));
+                let high = vreinterpretq_s16_u16(vmovl_high_u8(row));
+                let query_low = vmovl_s8(vget_low_s8(query));
+                let query_high = vmovl_high_s8(query);
+                let sums = vmlal_s16(sums, vget_low_s16(low), vget_low_s16(query_low));
+                let sums = vmlal_high_s16(sums, low, query_low);
+                let sums = vmlal_s16(sums, vget_low_s16(high), vget_low_s16(query_high));
+                vmlal_high_s16(sums, high, query_high)
+            };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn total(self, sums: int32x4_t) -> i32 {
+        // SAFETY: see above.
+        unsafe { vaddvq_s32(sums) }
     }
 }

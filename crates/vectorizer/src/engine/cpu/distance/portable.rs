@@ -1,6 +1,7 @@
 //! Plain Rust that compilers turn into whatever vector instructions the target promises.
 
 use super::kernel::{BLOCK, NoBytes, Simd};
+use crate::engine::code::{Unit, widened};
 
 /// Works everywhere.
 #[derive(Debug, Clone, Copy)]
@@ -8,6 +9,7 @@ pub(crate) struct Portable;
 
 impl Simd for Portable {
     type Block = [f32; BLOCK];
+    type Wholes = [i32; BLOCK];
     type Bytes = NoBytes<Self::Block>;
     const MANY_REGISTERS: bool = false;
 
@@ -92,5 +94,39 @@ impl Simd for Portable {
             half /= 2;
         }
         a[0]
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[Unit; 2]) -> Self::Block {
+        let mut block = [0.0; BLOCK];
+        for (to, half) in block.iter_mut().zip(from.as_flattened().as_chunks::<2>().0) {
+            *to = widened(*half);
+        }
+        block
+    }
+
+    #[inline(always)]
+    fn no_products(self) -> Self::Wholes {
+        [0; BLOCK]
+    }
+
+    #[inline(always)]
+    fn add_line(self, row: &[Unit; 4], query: &[Unit; 4], sums: Self::Wholes) -> Self::Wholes {
+        self.add_units(row, query, sums)
+    }
+
+    #[inline(always)]
+    fn add_units(self, row: &[Unit], query: &[Unit], mut sums: Self::Wholes) -> Self::Wholes {
+        for (row, query) in row.iter().zip(query) {
+            for i in 0..BLOCK {
+                sums[i] += i32::from(row[i]) * i32::from(query[i].cast_signed());
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn total(self, sums: Self::Wholes) -> i32 {
+        sums.iter().sum()
     }
 }

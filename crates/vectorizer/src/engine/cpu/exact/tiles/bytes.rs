@@ -21,6 +21,7 @@
 use super::bound::{Error, above};
 use super::{Asked, Way};
 use crate::engine::Scoring;
+use crate::engine::code::Code;
 use crate::engine::cpu::distance::{BLOCK, Bytes, ROUNDING, Score, Simd};
 use crate::engine::cpu::rows::Run;
 
@@ -72,53 +73,6 @@ struct Terms {
     /// |r'|, or more.
     length: [f32; BLOCK],
 }
-
-/// How numbers become codes: low + step * code.
-#[derive(Debug, Clone, Copy)]
-struct Code {
-    low: f32,
-    step: f32,
-}
-
-impl Code {
-    /// The code for these values, and their codes.
-    #[inline(always)]
-    fn of(values: &[f32], codes: &mut [u8]) -> Self {
-        let mut low = [f32::MAX; BLOCK];
-        let mut high = [f32::MIN; BLOCK];
-        let mut fraction = [0.0f32; BLOCK];
-        let (blocks, rest) = values.as_chunks::<BLOCK>();
-        let mut last = [values[0]; BLOCK];
-        last[..rest.len()].copy_from_slice(rest);
-        for block in blocks.iter().chain([&last]) {
-            for i in 0..BLOCK {
-                low[i] = low[i].min(block[i]);
-                high[i] = high[i].max(block[i]);
-                // Zero for whole numbers, up to where floats hold them all.
-                fraction[i] += (block[i] - (block[i] + WHOLE - WHOLE)).abs();
-            }
-        }
-        let low = low.into_iter().fold(f32::MAX, f32::min);
-        let high = high.into_iter().fold(f32::MIN, f32::max);
-        let whole = fraction.into_iter().sum::<f32>() == 0.0;
-        let range = high - low;
-        let step = if whole && range <= 255.0 {
-            1.0
-        } else {
-            range / 255.0
-        };
-        let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
-        for (value, code) in values.iter().zip(codes.iter_mut()) {
-            // The last byte of this sum is the code. What is not the nearest code only costs speed: what is lost is measured.
-            let [nearest, ..] = ((value - low) * inverse + WHOLE).to_bits().to_le_bytes();
-            *code = nearest;
-        }
-        Self { low, step }
-    }
-}
-
-/// Adding this rounds to a whole number, which then stands in the last bits; subtracting it again gives the number.
-const WHOLE: f32 = 12_582_912.0;
 
 impl<S: Score, B: Bytes, const QUERIES: usize, const BLOCKS: usize> Coded<S, B, QUERIES, BLOCKS> {
     /// Packs queries; `None` if there is one for which bytes are not fit.
