@@ -111,6 +111,8 @@ pub struct HnswGraph {
     /// Levels of the linked slots.
     levels: Vec<u8>,
     entry: Option<Entry>,
+    /// Linked slots that were taken out since the graph was last built: their links are still made up for.
+    taken_out: usize,
     exact_queries: AtomicU64,
     graph_queries: AtomicU64,
     filtered_queries: AtomicU64,
@@ -147,6 +149,7 @@ impl HnswGraph {
             seed: options.seed,
             levels: Vec::new(),
             entry: None,
+            taken_out: 0,
             exact_queries: AtomicU64::new(0),
             graph_queries: AtomicU64::new(0),
             filtered_queries: AtomicU64::new(0),
@@ -199,6 +202,7 @@ impl HnswGraph {
             seed: self.seed,
             levels: self.levels.clone(),
             entry: self.entry,
+            taken_out: self.taken_out,
             exact_queries: count(&self.exact_queries),
             graph_queries: count(&self.graph_queries),
             filtered_queries: count(&self.filtered_queries),
@@ -264,6 +268,7 @@ impl HnswGraph {
         self.storage.engine_mut().clear_links()?;
         self.levels.clear();
         self.entry = None;
+        self.taken_out = 0;
         Ok(())
     }
 

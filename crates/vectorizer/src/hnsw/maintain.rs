@@ -11,16 +11,16 @@ use super::{HnswGraph, Topology, plan};
 use crate::engine::{Counters, Entry, LevelLinks, NO_SLOT, SlotSet, slot};
 use crate::error::Result;
 
-/// Where fewer than one in this many of the linked are alive, linking them anew costs less than it would take to bring the rest
-/// of a graph together.
-const FEW: f64 = 1.0 / 8.0;
-/// The same for what is linked in one go by exact neighbours: that is quick, and better than a graph brought together from fewer than two
-/// fifths (2,000 left of 10,000 in clusters: recall 0.89 brought together, 1.0 linked anew).
-const FEW_OF_SMALL: f64 = 0.4;
+/// Where less than this share is left of what was linked (those taken out earlier among it), the rest is linked anew. Half taken out of 60,000
+/// texts at random cost 0.014 of recall where links were brought together, and linking anew took 1.7 times as long (docs/bench/life-2026-11-25.md); of
+/// 10,000 in clusters, 2,000 left had a recall of 0.89 brought together and 1.0 linked anew.
+const KEPT: f64 = 2.0 / 3.0;
 
 impl HnswGraph {
     /// Takes the slots out that are not `alive`: what was linked to them is linked to whom they led, and the others move together, in
-    /// their order. Cost: a few hundred scores for each slot that was linked to a dead one, and memory for the living until it is done.
+    /// their order. Where less than two thirds of what was built are left, those are linked anew.
+    ///
+    /// Cost: a few hundred scores for each slot that was linked to a dead one, or a build of the living; and memory for these until it is done.
     ///
     /// # Errors
     /// No room, or the device failed; the graph is as before.
@@ -38,6 +38,7 @@ impl HnswGraph {
             seed: self.seed,
             levels: Vec::new(),
             entry: None,
+            taken_out: 0,
             exact_queries: count(&self.exact_queries),
             graph_queries: count(&self.graph_queries),
             filtered_queries: count(&self.filtered_queries),
@@ -47,12 +48,8 @@ impl HnswGraph {
         };
         let living = alive.iter_in(0..slot(self.linked()));
         let levels: Vec<u8> = living.map(|slot| self.levels[slot as usize]).collect();
-        let few = if levels.len() <= plan::all_seed(self.dimension(), &self.config) {
-            FEW_OF_SMALL
-        } else {
-            FEW
-        };
-        if (levels.len() as f64) < few * self.linked() as f64 {
+        let taken_out = self.taken_out + self.linked() - levels.len();
+        if (levels.len() as f64) < KEPT * (levels.len() + taken_out) as f64 {
             fresh.build(|_| ControlFlow::Continue(()))?;
             return Ok(fresh);
         }
@@ -71,6 +68,7 @@ impl HnswGraph {
             levels,
             links,
         })?;
+        fresh.taken_out = taken_out;
         fresh.mend()?;
         Ok(fresh)
     }
