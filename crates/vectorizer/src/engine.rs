@@ -77,10 +77,11 @@ pub struct Layout {
     pub precision: Precision,
 }
 
-/// How many of the first of a beam of width `ef` are scored again, where the beam went by a small form of the rows: all of them. They are
-/// few beside what the walk has scored, and whatever the small form has put in the wrong order comes right.
+/// How many of the first of a beam of width `ef` are scored again, where the beam went by a small form of the rows and `k` are wanted: twice
+/// as many, and 16 more than `k` at least. Measured on 40,000 texts of 256 components in bytes, k 10, ef 64 to 256: the whole beam scored again
+/// gives the recall of f32, 26 of it lose 0.0003 at most and 10 lose up to 0.014; at ef 256, 26 are 1.3 times as fast as the whole beam.
 pub(crate) fn scored_again(ef: usize, k: usize) -> usize {
-    ef.max(k)
+    ef.min((2 * k).max(k + 16)).max(k)
 }
 
 impl Layout {

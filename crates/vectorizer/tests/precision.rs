@@ -214,8 +214,8 @@ fn sizes_at_which_halves_overflow_or_vanish_cost_no_recall() {
                     found >= 95,
                     "{context}, {metric}, {precision} of {size}: {found} of 100"
                 );
-                for (slot, row) in rows.chunks_exact(dimension).enumerate().step_by(97) {
-                    assert_eq!(of.get(slot as u32).unwrap().unwrap(), row);
+                for (slot, row) in (0..).zip(rows.chunks_exact(dimension)).step_by(97) {
+                    assert_eq!(of.get(slot).unwrap().unwrap(), row);
                 }
             }
         }

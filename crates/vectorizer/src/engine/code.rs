@@ -4,7 +4,7 @@
 //! before it, is of no matter.
 //!
 //! **Bytes.** A row r stands for r' = middle + step s with whole numbers s from -128 to 127; a query q likewise. With I the sum of the
-//! products of both whole numbers, which is exact, S the sum of step s, Q the sum of (step s)², n components and a = middle_q - middle_r:
+//! products of both whole numbers, which is exact, S the sum of step s, Q the sum of (step s)², n components and a the difference of the middles:
 //!
 //! ```text
 //! |q' - r'|² = Q_q + Q_r + a (n a + 2 (S_q - S_r)) - 2 step_q step_r I

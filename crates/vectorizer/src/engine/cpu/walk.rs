@@ -652,7 +652,7 @@ impl Ground<'_> {
         again.sort_unstable();
         done.distances += count as u64;
         // All scores are taken for such of small rows when their bytes are counted.
-        let more = (probe.query.len() * size_of::<f32>()).saturating_sub(codes.row_bytes());
+        let more = size_of_val(probe.query).saturating_sub(codes.row_bytes());
         done.bytes += (count * more) as u64;
     }
 }
