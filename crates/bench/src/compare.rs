@@ -99,8 +99,13 @@ pub fn name(subject: &Subject) -> String {
         1 => ", 1 thread".to_owned(),
         threads => format!(", {threads} threads"),
     };
+    // f32 goes without saying.
+    let precision = match subject.precision.as_str() {
+        "f32" => String::new(),
+        precision => format!(", {precision}"),
+    };
     format!(
-        "{} ({}{threads}, M {})",
+        "{} ({}{threads}, M {}{precision})",
         subject.engine, subject.device, subject.m
     )
 }

@@ -81,7 +81,8 @@ impl<'a> Report<'a> {
             let first = values.next();
             values.any(|value| Some(value) != first)
         };
-        let (devices, threads, ms) = (
+        let (precisions, devices, threads, ms) = (
+            differs(|s| s.precision.clone()),
             differs(|s| s.device.clone()),
             differs(|s| s.threads.to_string()),
             differs(|s| s.m.to_string()),
@@ -90,6 +91,9 @@ impl<'a> Report<'a> {
         named
             .map(|(colour, (subject, known))| {
                 let mut name = subject.engine.clone();
+                if precisions {
+                    let _ = write!(name, ", {}", subject.precision);
+                }
                 if ms {
                     let _ = write!(name, ", M {}", subject.m);
                 }
@@ -286,6 +290,28 @@ mod tests {
                 assert!(folder.path().join(format!("{name}.{ending}")).is_file());
             }
         }
+    }
+
+    #[test]
+    fn rows_of_several_forms_are_told_apart() {
+        let mut lines = lines();
+        for line in lines.clone() {
+            if let Line::Build(mut build) = line {
+                build.subject.precision = "int8".to_owned();
+                lines.push(Line::Build(build));
+            }
+        }
+        let report = Report::of(&lines);
+        let names: Vec<String> = report.shown().into_iter().map(|one| one.name).collect();
+        assert_eq!(
+            names,
+            [
+                "vectorizer, f32",
+                "vectorizer, int8",
+                "hnswlib, f32",
+                "hnswlib, int8"
+            ]
+        );
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl Summary {
         rows
     }
 
-    /// Who was measured: our engine, its exact search, then the others by name.
+    /// Who was measured: our engine, its exact search, then the others by name; of one that has several, what searches in f32 first.
     #[must_use]
     pub fn in_order(&self) -> Vec<(&Subject, &Known)> {
         let mut subjects: Vec<_> = self.subjects.iter().collect();
@@ -251,7 +251,7 @@ impl Summary {
             let rank = [OURS, OURS_EXACT]
                 .iter()
                 .position(|ours| subject.engine == *ours);
-            rank.unwrap_or(2)
+            (rank.unwrap_or(2), subject.precision != "f32")
         });
         subjects
     }
