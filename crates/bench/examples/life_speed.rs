@@ -35,6 +35,7 @@ const SMALL: usize = 1_000;
 fn peak(base: &Matrix, metric: DistanceMetric, context: &Context) -> Result<(u64, u64)> {
     let own = context.with_limit(None);
     let mut graph = HnswGraph::new(&own, base.dimension(), metric, CollectionOptions::default())?;
+    graph.reserve(base.rows())?;
     let mut rows = Vec::new();
     for range in base.blocks(BLOCK) {
         base.read(range, &mut rows)?;

@@ -159,6 +159,7 @@ fn build(
     let ledger = context.device().ledger().clone();
     let sampler = Sampler::start(ledger.clone());
     let mut graph = HnswGraph::new(context, set.base.dimension(), plan.metric, options)?;
+    graph.reserve(rows)?;
     let mut spent = Duration::ZERO;
     let mut block = Vec::new();
     tell(Event::Begin("adding vectors", Some(rows)));

@@ -496,7 +496,12 @@ fn the_work_of_the_cpu_engine_is_on_record() {
     let graph = grown(&Context::cpu(), 24, DistanceMetric::Euclidean, &rows, 2000);
     let built = graph.stats().counters;
     let queries = random_rows(10, 200, 24);
-    graph.search(&queries, 10, &GRAPH).unwrap();
+    // Below 32, from which on hard queries of small collections are compared exactly: it is walks that are on record.
+    let narrow = SearchOptions {
+        ef: Some(31),
+        ..GRAPH
+    };
+    graph.search(&queries, 10, &narrow).unwrap();
     let searched = graph.stats().counters;
     let work = [
         built.distances / 6000,
@@ -506,7 +511,7 @@ fn the_work_of_the_cpu_engine_is_on_record() {
     ];
     // Scores and rows of links read, for each vector built and each query searched. Whoever adds to them says what for; whoever
     // saves some writes the new figures down.
-    let recorded = [3328, 142, 1166, 70];
+    let recorded = [3437, 144, 697, 38];
     for (now, then) in work.iter().zip(recorded) {
         assert!(
             now.abs_diff(then) * 20 <= then,

@@ -336,13 +336,13 @@ fn without_the_dead_a_graph_is_as_good_as_a_new_one() {
 
 #[test]
 fn losses_add_up_until_the_rest_is_linked_anew() {
-    // Even numbers suffer most. Three times a fifth: brought together, brought together, linked anew with half of them left.
+    // Three times 15 of 100: brought together, brought together, linked anew with 61 of 100 left.
     let (seed, dimension) = (21, 32);
-    let mut rows = random_rows(seed, 20_000, dimension);
+    let mut rows = random_rows(seed, 6000, dimension);
     let mut graph = plain(&Context::cpu(), dimension, &rows);
     let mut links = Vec::new();
     for round in 0..3 {
-        let alive = some(seed + round, graph.len(), 0.8);
+        let alive = some(seed + round, graph.len(), 0.85);
         graph.consolidate(&alive).unwrap();
         graph.check().unwrap();
         let row = |slot: u32| &rows[slot as usize * dimension..][..dimension];
