@@ -13,9 +13,15 @@ impl HnswGraph {
     /// An answer depends on its query alone, never on the others of the call.
     ///
     /// # Errors
-    /// [`VectorizerError::InvalidK`], [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`],
-    /// [`VectorizerError::InvalidEf`], [`VectorizerError::SearchFailed`] where the graph was asked for and there is none,
-    /// [`VectorizerError::OptionNeedsCollection`], no room for the transient buffers, or the device failed.
+    /// [`InvalidK`], [`ShapeMismatch`], [`InvalidComponent`], [`InvalidEf`], [`SearchFailed`] where the graph was asked for and there is none,
+    /// [`OptionNeedsCollection`], no room for the transient buffers, or the device failed.
+    ///
+    /// [`InvalidK`]: crate::error::VectorizerError::InvalidK
+    /// [`ShapeMismatch`]: crate::error::VectorizerError::ShapeMismatch
+    /// [`InvalidComponent`]: crate::error::VectorizerError::InvalidComponent
+    /// [`InvalidEf`]: crate::error::VectorizerError::InvalidEf
+    /// [`SearchFailed`]: crate::error::VectorizerError::SearchFailed
+    /// [`OptionNeedsCollection`]: crate::error::VectorizerError::OptionNeedsCollection
     pub fn search(&self, queries: &[f32], k: usize, options: &SearchOptions) -> Result<Answer> {
         self.search_among(queries, k, options, None)
     }
