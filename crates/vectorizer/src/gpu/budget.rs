@@ -121,12 +121,12 @@ pub(crate) fn of(adapter: &wgpu::Adapter) -> Option<Budget> {
     platform::of(adapter)
 }
 
-#[cfg(test)]
+// Only Linux is asked what a process holds.
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn the_system_says_what_it_has_and_what_we_hold() {
         let held = vec![1u8; 64 << 20];
         let budget = of_system().unwrap();
