@@ -19,10 +19,13 @@ use arrow_array::{
     RecordBatch, StringArray,
 };
 use arrow_schema::{DataType, Field, Schema};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+};
+use parquet::arrow::{ArrowWriter, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
@@ -31,6 +34,9 @@ use crate::collection::{Collection, Frozen};
 use crate::error::{Result, VectorizerError};
 use crate::models::{Payload, Vector};
 
+mod delta;
+mod pages;
+mod thrift;
 mod values;
 
 /// Bytes of a group of rows that are held before they are written.
@@ -215,10 +221,7 @@ pub fn import(
 ) -> Result<usize> {
     let file = File::open(path).map_err(failed(path))?;
     let (total, mut reader) = guarded(path, || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken(path))?;
-        let total = usize::try_from(builder.metadata().file_metadata().num_rows()).ok();
-        let builder = builder.with_batch_size(batch_size(collection.dimension()));
-        Ok((total, builder.build().map_err(broken(path))?))
+        rows(file, batch_size(collection.dimension())).map_err(broken(path))
     })?;
     let mut next = || {
         let refused = |error: arrow_schema::ArrowError| refused(path, error.to_string());
@@ -237,6 +240,25 @@ pub fn import(
     }
     batch.flush(&mut progress)?;
     Ok(batch.done)
+}
+
+/// How many rows there are, and a reader of them that looks at each page before it trusts it.
+fn rows(
+    file: File,
+    batch: usize,
+) -> parquet::errors::Result<(Option<usize>, ParquetRecordBatchReader)> {
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    pages::check_sizes(&file, metadata.metadata())?;
+    let levels = parquet_to_arrow_field_levels(
+        metadata.parquet_schema(),
+        ProjectionMask::all(),
+        Some(metadata.schema().fields()),
+    )?;
+    let reader = SerializedFileReader::new(file)?;
+    let groups = pages::CheckedRowGroups(Arc::new(reader));
+    let total = metadata.metadata().file_metadata().num_rows();
+    let rows = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, batch, None)?;
+    Ok((usize::try_from(total).ok(), rows))
 }
 
 /// Runs what reads with the Arrow project's crates, and turns a panic of theirs into an error: on a damaged file they may give up so.

@@ -1,0 +1,147 @@
+//! As much of Thrift's compact protocol as the sizes in a page's header take
+//! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
+
+use std::io::Read;
+
+/// How deep a header may be nested; a page's goes three deep.
+const DEPTH: usize = 16;
+
+pub(super) struct PageSizes {
+    pub(super) uncompressed: u64,
+    pub(super) compressed: u64,
+}
+
+pub(super) struct Compact<R> {
+    from: R,
+    /// Bytes so far.
+    pub(super) read: u64,
+}
+
+impl<R: Read> Compact<R> {
+    pub(super) fn of(from: R) -> Self {
+        Self { from, read: 0 }
+    }
+
+    /// Reads a page's header from its first byte to its last.
+    pub(super) fn page_sizes(&mut self) -> Result<PageSizes, String> {
+        let mut sizes = [None; 2];
+        let mut field = 0;
+        while let Some(kind) = self.field(&mut field)? {
+            match (field, kind) {
+                (2 | 3, 5) => {
+                    let size = self.zigzag()?;
+                    let size = u64::try_from(size).map_err(|_| format!("a size of {size}"))?;
+                    sizes[usize::from(field == 3)] = Some(size);
+                }
+                _ => self.skip(kind, DEPTH)?,
+            }
+        }
+        let [Some(uncompressed), Some(compressed)] = sizes else {
+            return Err("it lacks a size".to_owned());
+        };
+        Ok(PageSizes {
+            uncompressed,
+            compressed,
+        })
+    }
+
+    /// The kind of the next field, whose number is put in the place of the last one's; `None` at the end.
+    fn field(&mut self, last: &mut i64) -> Result<Option<u8>, String> {
+        let head = self.byte()?;
+        if head == 0 {
+            return Ok(None);
+        }
+        *last = match head >> 4 {
+            0 => self.zigzag()?,
+            further => last.wrapping_add(further.into()),
+        };
+        Ok(Some(head & 0xf))
+    }
+
+    fn skip(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+        let depth = depth.checked_sub(1).ok_or("it is nested too deep")?;
+        match kind {
+            1 | 2 => {}
+            3 => self.pass(1)?,
+            4..=6 => drop(self.varint()?),
+            7 => self.pass(8)?,
+            8 => {
+                let length = self.varint()?;
+                self.pass(length)?;
+            }
+            9 | 10 => {
+                let head = self.byte()?;
+                let count = match head >> 4 {
+                    15 => self.varint()?,
+                    count => count.into(),
+                };
+                for _ in 0..count {
+                    self.element(head & 0xf, depth)?;
+                }
+            }
+            11 => {
+                let count = self.varint()?;
+                let kinds = if count > 0 { self.byte()? } else { 0 };
+                for _ in 0..count {
+                    self.element(kinds >> 4, depth)?;
+                    self.element(kinds & 0xf, depth)?;
+                }
+            }
+            12 => {
+                let mut field = 0;
+                while let Some(kind) = self.field(&mut field)? {
+                    self.skip(kind, depth)?;
+                }
+            }
+            other => return Err(format!("a field of the unknown kind {other}")),
+        }
+        Ok(())
+    }
+
+    /// In a list truth values take a byte; as fields they are in the head.
+    fn element(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+        match kind {
+            1 | 2 => self.pass(1),
+            _ => self.skip(kind, depth),
+        }
+    }
+
+    fn zigzag(&mut self) -> Result<i64, String> {
+        let number = self.varint()?;
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    fn varint(&mut self) -> Result<u64, String> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err("a number that does not end".to_owned())
+    }
+
+    fn pass(&mut self, bytes: u64) -> Result<(), String> {
+        let passed = std::io::copy(&mut self.from.by_ref().take(bytes), &mut std::io::sink());
+        let passed = passed.map_err(|error| error.to_string())?;
+        self.read += passed;
+        if passed < bytes {
+            return Err("it does not end in its column".to_owned());
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        let mut byte = [0];
+        self.from
+            .read_exact(&mut byte)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => "it does not end in its column".to_owned(),
+                _ => error.to_string(),
+            })?;
+        self.read += 1;
+        Ok(byte[0])
+    }
+}
