@@ -247,6 +247,7 @@ fn rows(
     file: File,
     batch: usize,
 ) -> parquet::errors::Result<(Option<usize>, ParquetRecordBatchReader)> {
+    pages::check_footer(&file)?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
     pages::check_sizes(&file, metadata.metadata())?;
     let levels = parquet_to_arrow_field_levels(

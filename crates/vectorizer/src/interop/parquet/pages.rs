@@ -193,7 +193,30 @@ fn values<'p>(page: &'p Page, descriptor: &ColumnDescPtr, count: usize) -> Optio
     }
 }
 
-/// Refuses what lies outside of the file, and pages that say they unpack to more than they can. Reads every page's header: one seek for each.
+/// Refuses a footer that does not end, or lists more than there is. One without the format's marks is left to the reader.
+pub(super) fn check_footer(mut file: &File) -> Result<()> {
+    const MARKS: usize = 8;
+    let length = file.metadata()?.len();
+    let Some(end) = length.checked_sub(MARKS as u64) else {
+        return Ok(());
+    };
+    let mut marks = [0; MARKS];
+    file.seek(SeekFrom::Start(end))?;
+    file.read_exact(&mut marks)?;
+    let [a, b, c, d, b'P', b'A', b'R', b'1'] = marks else {
+        return Ok(());
+    };
+    let size = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let Some(start) = end.checked_sub(size) else {
+        return Ok(());
+    };
+    file.seek(SeekFrom::Start(start))?;
+    let footer = Compact::of(BufReader::new(file.take(size))).whole();
+    footer.map_err(|reason| refused(format!("the footer: {reason}")))
+}
+
+/// Refuses what lies outside of the file, and pages whose headers do not end or say that the page unpacks to more than it can. Reads every page's header:
+/// one seek for each.
 pub(super) fn check_sizes(file: &File, metadata: &ParquetMetaData) -> Result<()> {
     let length = file.metadata()?.len();
     for chunk in metadata
@@ -224,7 +247,8 @@ fn check_chunk(file: &File, length: u64, chunk: &ColumnChunkMetaData) -> Result<
     let factor = match chunk.compression() {
         Compression::ZSTD(_) => 32 << 10,
         Compression::SNAPPY => 22,
-        _ => return Ok(()),
+        // Nothing is unpacked, or nothing can be.
+        _ => u64::MAX,
     };
     let mut reader = BufReader::with_capacity(1 << 10, file);
     while left > 0 {

@@ -1,10 +1,12 @@
-//! As much of Thrift's compact protocol as the sizes in a page's header take
+//! As much of Thrift's compact protocol as it takes to know that what is written in it ends, and the sizes in a page's header
 //! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
 
 use std::io::Read;
 
-/// How deep a header may be nested; a page's goes three deep.
-const DEPTH: usize = 16;
+/// How deep anything may be nested; a file's footer goes eleven deep.
+const DEPTH: usize = 32;
+/// What a struct is written as.
+const STRUCT: u8 = 12;
 
 pub(super) struct PageSizes {
     pub(super) uncompressed: u64,
@@ -20,6 +22,11 @@ pub(super) struct Compact<R> {
 impl<R: Read> Compact<R> {
     pub(super) fn of(from: R) -> Self {
         Self { from, read: 0 }
+    }
+
+    /// Reads a struct of any kind to its end.
+    pub(super) fn whole(&mut self) -> Result<(), String> {
+        self.skip(STRUCT, DEPTH)
     }
 
     /// Reads a page's header from its first byte to its last.
@@ -87,21 +94,22 @@ impl<R: Read> Compact<R> {
                     self.element(kinds & 0xf, depth)?;
                 }
             }
-            12 => {
+            STRUCT => {
                 let mut field = 0;
                 while let Some(kind) = self.field(&mut field)? {
                     self.skip(kind, depth)?;
                 }
             }
+            13 => self.pass(16)?,
             other => return Err(format!("a field of the unknown kind {other}")),
         }
         Ok(())
     }
 
-    /// In a list truth values take a byte; as fields they are in the head.
+    /// One of a list or a map. Neither footers nor pages' headers have lists of truth values, and readers differ in whether those take a byte.
     fn element(&mut self, kind: u8, depth: usize) -> Result<(), String> {
         match kind {
-            1 | 2 => self.pass(1),
+            1 | 2 => Err("a list of truth values".to_owned()),
             _ => self.skip(kind, depth),
         }
     }
@@ -128,7 +136,7 @@ impl<R: Read> Compact<R> {
         let passed = passed.map_err(|error| error.to_string())?;
         self.read += passed;
         if passed < bytes {
-            return Err("it does not end in its column".to_owned());
+            return Err("it does not end where it has to".to_owned());
         }
         Ok(())
     }
@@ -138,7 +146,7 @@ impl<R: Read> Compact<R> {
         self.from
             .read_exact(&mut byte)
             .map_err(|error| match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => "it does not end in its column".to_owned(),
+                std::io::ErrorKind::UnexpectedEof => "it does not end where it has to".to_owned(),
                 _ => error.to_string(),
             })?;
         self.read += 1;
