@@ -27,6 +27,7 @@ pub mod cpu;
 mod detour;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub(crate) mod prefetch;
 pub mod slot_set;
 
 pub use slot_set::SlotSet;

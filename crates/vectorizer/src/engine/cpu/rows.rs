@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytemuck::Pod;
 
 use crate::engine::MAX_SLOTS;
-use crate::engine::cpu::pages::{self, Pages};
+use crate::engine::cpu::pages::Pages;
+use crate::engine::prefetch::prefetch;
 use crate::error::{Result, VectorizerError};
 use crate::gpu::memory::{Label, Lease, Ledger};
 
@@ -223,7 +224,7 @@ impl<T: Pod> Rows<T> {
             .chunks((LINE_BYTES / size_of::<T>()).max(1))
             .take(PREFETCH_LINES)
         {
-            pages::prefetch(line);
+            prefetch(line);
         }
     }
 

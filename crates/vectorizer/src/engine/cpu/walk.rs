@@ -4,231 +4,18 @@ use crate::config::Precision;
 use crate::engine::cpu::codes::{Asked, Codes};
 use crate::engine::cpu::distance::{Score, Task};
 use crate::engine::cpu::graph::Graph;
-use crate::engine::cpu::pages;
 use crate::engine::cpu::probe::{Bytes, Full, Halves, Probe};
 use crate::engine::cpu::rows::Rows;
 use crate::engine::detour::Detour;
 use crate::engine::{Counters, Entry, NO_SLOT, Neighbor, SlotSet, Walk, scored_again};
 
-/// A neighbour as one integer of the same order: the bits of its score made monotone, its slot, and a bit to mark it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key(u64);
+mod key;
+mod pool;
+mod visited;
 
-impl Key {
-    const MARK: u64 = 1;
-    const SIGN: u32 = 1 << 31;
-    /// Orders after every neighbour.
-    pub(crate) const NONE: Self = Self(u64::MAX);
-
-    #[inline(always)]
-    pub(crate) fn new(score: f32, slot: u32) -> Self {
-        // + 0.0 makes -0 and 0 one value. Negative numbers order backwards by their bits: all are flipped.
-        let bits = (score + 0.0).to_bits();
-        let flip = (bits.cast_signed() >> 31).cast_unsigned() | Self::SIGN;
-        Self(u64::from(bits ^ flip) << 32 | u64::from(slot) << 1)
-    }
-
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
-    pub(crate) fn slot(self) -> u32 {
-        self.0 as u32 >> 1
-    }
-
-    #[inline(always)]
-    pub(crate) fn score(self) -> f32 {
-        let bits = (self.0 >> 32) as u32;
-        let flip = (!bits.cast_signed() >> 31).cast_unsigned() | Self::SIGN;
-        f32::from_bits(bits ^ flip)
-    }
-
-    /// The score's bits, of the same order.
-    #[inline(always)]
-    pub(crate) fn score_bits(self) -> u64 {
-        self.0 >> 32
-    }
-
-    /// The same score for another slot.
-    #[inline(always)]
-    pub(crate) fn with_slot(self, slot: u32) -> Self {
-        Self(self.0 >> 32 << 32 | u64::from(slot) << 1)
-    }
-
-    #[inline(always)]
-    fn marked(self) -> bool {
-        self.0 & Self::MARK != 0
-    }
-
-    #[inline(always)]
-    fn mark(&mut self) {
-        self.0 |= Self::MARK;
-    }
-
-    pub(crate) fn unmarked(self) -> Self {
-        Self(self.0 & !Self::MARK)
-    }
-
-    pub(crate) fn neighbor(self) -> Neighbor {
-        Neighbor {
-            score: self.score(),
-            slot: self.slot(),
-        }
-    }
-}
-
-impl From<Neighbor> for Key {
-    fn from(neighbor: Neighbor) -> Self {
-        Self::new(neighbor.score, neighbor.slot)
-    }
-}
-
-/// The nearest seen so far, in order; those that were expanded are marked.
-#[derive(Debug, Default)]
-struct Pool {
-    keys: Vec<Key>,
-    ef: usize,
-    /// All before this place are expanded.
-    next: usize,
-    /// No score above this one can enter.
-    bound: f32,
-}
-
-impl Pool {
-    fn start(&mut self, ef: usize) {
-        self.keys.clear();
-        self.keys.reserve(ef);
-        self.ef = ef;
-        self.next = 0;
-        self.bound = f32::INFINITY;
-    }
-
-    /// Marks the nearest that is not yet, and gives its slot.
-    #[inline(always)]
-    fn expand(&mut self) -> Option<u32> {
-        while let Some(key) = self.keys.get_mut(self.next) {
-            self.next += 1;
-            if !key.marked() {
-                key.mark();
-                return Some(key.slot());
-            }
-        }
-        None
-    }
-
-    /// What [`Self::expand`] will give if nothing nearer comes.
-    #[inline(always)]
-    fn upcoming(&self) -> Option<u32> {
-        let waiting = self
-            .keys
-            .get(self.next..)?
-            .iter()
-            .find(|key| !key.marked())?;
-        Some(waiting.slot())
-    }
-
-    #[inline(always)]
-    fn offer(&mut self, key: Key) {
-        if key.score() <= self.bound {
-            self.insert(key);
-        }
-    }
-
-    #[inline(always)]
-    fn insert(&mut self, key: Key) {
-        let place = self.keys.partition_point(|&other| other < key);
-        if self.keys.len() < self.ef {
-            self.keys.insert(place, key);
-        } else if let Some(moved) = self.keys.get_mut(place..)
-            && !moved.is_empty()
-        {
-            moved.copy_within(..moved.len() - 1, 1);
-            moved[0] = key;
-        } else {
-            return;
-        }
-        self.next = self.next.min(place);
-        if self.keys.len() == self.ef
-            && let Some(last) = self.keys.last()
-        {
-            self.bound = last.score();
-        }
-    }
-}
-
-/// Which slots a walk has seen: a bit for each, and the list of those that are set, to clear them.
-#[derive(Debug, Default)]
-struct Visited {
-    bits: Vec<u64>,
-    seen: Vec<u32>,
-    /// Those that are set and may not be found.
-    passed: Vec<u32>,
-}
-
-impl Visited {
-    fn start(&mut self, slots: usize) {
-        for slot in self.seen.drain(..).chain(self.passed.drain(..)) {
-            self.bits[slot as usize / 64] = 0;
-        }
-        self.bits.resize(slots.div_ceil(64), 0);
-    }
-
-    /// Notes the slots of a row that were not seen before, and gives them.
-    #[inline(always)]
-    fn fresh(&mut self, row: &[u32]) -> &[u32] {
-        let before = self.seen.len();
-        self.seen.resize(before + row.len(), 0);
-        let mut end = before;
-        for &slot in row {
-            if slot == NO_SLOT {
-                break;
-            }
-            let word = &mut self.bits[slot as usize / 64];
-            let bit = 1 << (slot % 64);
-            // Written in any case, kept if it is new: no branch to mispredict.
-            self.seen[end] = slot;
-            end += usize::from(*word & bit == 0);
-            *word |= bit;
-        }
-        self.seen.truncate(end);
-        &self.seen[before..]
-    }
-
-    /// Notes the slots of a row that are allowed and were not seen before.
-    #[inline(always)]
-    fn fresh_among(&mut self, row: &[u32], allowed: &SlotSet) {
-        for &slot in row {
-            if slot == NO_SLOT {
-                break;
-            }
-            if allowed.contains(slot) {
-                self.note(slot);
-            }
-        }
-    }
-
-    /// Notes a slot if it was not seen before.
-    #[inline(always)]
-    fn note(&mut self, slot: u32) {
-        let word = &mut self.bits[slot as usize / 64];
-        let bit = 1 << (slot % 64);
-        if *word & bit == 0 {
-            *word |= bit;
-            self.seen.push(slot);
-        }
-    }
-
-    /// Notes a slot that will not be found; whether it was not seen before.
-    #[inline(always)]
-    fn pass(&mut self, slot: u32) -> bool {
-        let word = &mut self.bits[slot as usize / 64];
-        let bit = 1 << (slot % 64);
-        let new = *word & bit == 0;
-        if new {
-            *word |= bit;
-            self.passed.push(slot);
-        }
-        new
-    }
-}
+pub(crate) use key::Key;
+use pool::Pool;
+use visited::Visited;
 
 /// What a walk needs; the next one uses it again.
 #[derive(Debug, Default)]
@@ -346,7 +133,7 @@ impl<'a> Ground<'a> {
             prefetch(probe, fresh);
             if let Some(slot) = pool.upcoming() {
                 for line in self.graph.row(level, slot).chunks(16) {
-                    pages::prefetch(line);
+                    crate::engine::prefetch::prefetch(line);
                 }
             }
             offer(probe, fresh, pool);
@@ -417,7 +204,7 @@ impl<'a> Ground<'a> {
                 );
                 for &slot in near.iter() {
                     for line in self.graph.row(0, slot).chunks(16) {
-                        pages::prefetch(line);
+                        crate::engine::prefetch::prefetch(line);
                     }
                 }
                 done.hops += near.len() as u64;
