@@ -104,6 +104,8 @@ pub struct Collection {
 struct Writer {
     /// Slots linked since everything was last seen to be reachable.
     unmended: usize,
+    /// Whether everything is known to be reachable; of a graph that came from elsewhere it is not.
+    mended: bool,
     /// Slots that the graph's file links; 0 if there is none.
     kept: usize,
     /// Whether the graph is another one than the file's, though it links as many.

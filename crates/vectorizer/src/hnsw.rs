@@ -35,6 +35,7 @@ mod spread;
 mod topology;
 
 pub use image::Topology;
+use topology::Mend;
 
 /// How far a build has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,19 +326,23 @@ impl HnswGraph {
 
     fn mend(&mut self) -> Result<()> {
         loop {
-            let attachments = self.stage_mend()?;
-            if attachments.is_empty() {
+            let mend = self.stage_mend()?;
+            self.commit_mend(&mend.attachments)?;
+            if mend.complete {
                 return Ok(());
             }
-            self.commit_mend(&attachments)?;
         }
     }
 
-    /// Works out links to slots that cannot be reached; none if all can. To be repeated until none is left.
-    pub(crate) fn stage_mend(&self) -> Result<Vec<Attachment>> {
-        self.entry.map_or(Ok(Vec::new()), |entry| {
-            topology::attachments(self.storage.engine(), &self.levels, entry)
-        })
+    /// Works out links to slots that cannot be reached. To be repeated until it is complete.
+    pub(crate) fn stage_mend(&self) -> Result<Mend> {
+        let Some(entry) = self.entry else {
+            return Ok(Mend {
+                complete: true,
+                ..Mend::default()
+            });
+        };
+        topology::mend(self.storage.engine(), &self.levels, entry)
     }
 
     pub(crate) fn commit_mend(&mut self, attachments: &[Attachment]) -> Result<()> {

@@ -188,6 +188,7 @@ impl Collection {
                         if !mirror.in_step {
                             writer.unmended = mirror.graph.linked();
                         }
+                        writer.mended = false;
                         self.move_down(&error, Some(mirror.graph))
                     }
                     None if full => self.move_down(&error, None),
@@ -208,6 +209,7 @@ impl Collection {
         match self.read_from_store(&Context::cpu().with_limit(None)) {
             Ok(graph) => {
                 writer.unmended = 0;
+                writer.mended = false;
                 writer.changed = true;
                 self.move_down(&error, Some(graph))
             }
@@ -370,6 +372,7 @@ impl Collection {
         let home = self.home()?;
         let back = self.read_from_store(&self.context.moved_to(home.clone()))?;
         writer.unmended = 0;
+        writer.mended = false;
         writer.changed = true;
         let lost = {
             let mut state = self.state.write();

@@ -105,6 +105,7 @@ impl Collection {
         state.links_changed();
         drop(state);
         writer.changed = true;
+        writer.mended = false;
         drop(writer);
         self.link(true, &mut progress)
     }
@@ -155,7 +156,7 @@ impl Collection {
         };
         let Some(batch) = staged else {
             self.state.read().graph.storage().device().settle();
-            if whole {
+            if whole && !writer.mended {
                 self.mend(writer)?;
             }
             return Ok(None);
@@ -167,6 +168,7 @@ impl Collection {
         let now = state.graph.progress();
         drop(state);
         writer.unmended += now.linked - before;
+        writer.mended = false;
         if now.linked - before == waiting && writer.unmended * MEND_SHARE >= now.linked {
             self.mend(writer)?;
         }
@@ -176,14 +178,17 @@ impl Collection {
     /// Attaches slots that cannot be reached. The guard says that nobody else writes.
     pub(super) fn mend(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
         loop {
-            let attachments = self.state.read().graph.stage_mend()?;
-            if attachments.is_empty() {
+            let mend = self.state.read().graph.stage_mend()?;
+            if !mend.attachments.is_empty() {
+                let mut state = self.state.write();
+                state.graph.commit_mend(&mend.attachments)?;
+                state.links_changed();
+            }
+            if mend.complete {
                 writer.unmended = 0;
+                writer.mended = true;
                 return Ok(());
             }
-            let mut state = self.state.write();
-            state.graph.commit_mend(&attachments)?;
-            state.links_changed();
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use crate::engine::prefetch::prefetch;
 use crate::engine::{Attachment, Engine, Entry, Layout, LevelLinks, NO_SLOT, Walk, slot};
 use crate::error::{Result, VectorizerError};
 
@@ -12,12 +13,16 @@ use crate::error::{Result, VectorizerError};
 const ATTACH_EF: usize = 64;
 /// How many of the nearest may give a lost slot an empty place.
 const NEAREST: usize = 4;
+/// How many members before its turn a row is asked for.
+const AHEAD: usize = 8;
 /// Lost slots looked up in one call.
 const ATTACH_BLOCK: usize = 4096;
 
 /// One level read back: its members in order, and a row of links for each.
 struct Level<'a> {
     members: Vec<u32>,
+    /// Whether every slot is a member, as on level 0.
+    whole: bool,
     links: Cow<'a, LevelLinks>,
 }
 
@@ -34,16 +39,19 @@ impl<'a> Level<'a> {
             .iter()
             .enumerate()
             .filter(|(_, height)| at_least(height));
-        let members = slots.map(|(index, _)| slot(index)).collect();
-        Self { members, links }
+        let members: Vec<u32> = slots.map(|(index, _)| slot(index)).collect();
+        Self {
+            whole: members.len() == levels.len(),
+            members,
+            links,
+        }
     }
 
     /// The place of a slot among the members.
     fn rank(&self, slot: u32) -> Option<usize> {
-        // On level 0 everyone is a member.
-        let index = slot as usize;
-        if self.members.get(index) == Some(&slot) {
-            Some(index)
+        if self.whole {
+            let index = slot as usize;
+            (index < self.members.len()).then_some(index)
         } else {
             self.members.binary_search(&slot).ok()
         }
@@ -73,12 +81,17 @@ impl Reach {
         }
     }
 
-    /// Walks from member `start`, not reached yet, over everything it leads to.
+    /// Walks from member `start`, not reached yet, over everything it leads to, the nearest first.
     fn spread(&mut self, level: &Level<'_>, start: usize) {
-        self.reached[start] = true;
-        self.count += 1;
-        self.queue.push(slot(start));
-        while let Some(from) = self.queue.pop() {
+        self.queue.clear();
+        self.reach(start);
+        let mut next = 0;
+        while let Some(from) = self.queue.get(next).copied() {
+            next += 1;
+            // A row is a line of memory or two somewhere: asked for before its turn comes.
+            if let Some(soon) = self.queue.get(next + AHEAD) {
+                prefetch(level.row(*soon as usize));
+            }
             let from = from as usize;
             for (place, to) in level.row(from).iter().enumerate() {
                 // Broken links are `check`'s to name.
@@ -86,13 +99,17 @@ impl Reach {
                     continue;
                 };
                 if !self.reached[rank] {
-                    self.reached[rank] = true;
-                    self.count += 1;
                     self.tree[from] |= 1 << place;
-                    self.queue.push(slot(rank));
+                    self.reach(rank);
                 }
             }
         }
+    }
+
+    fn reach(&mut self, rank: usize) {
+        self.reached[rank] = true;
+        self.count += 1;
+        self.queue.push(slot(rank));
     }
 
     fn empty_place(level: &Level<'_>, rank: usize) -> Option<usize> {
@@ -106,31 +123,41 @@ impl Reach {
     }
 }
 
-/// Links that make slots reachable from the entry point which are not: each from the nearest reachable slot that has a place
-/// for it. Empty if everything is reached. Where many are lost together, their links become places for the next call.
-pub(super) fn attachments(
-    engine: &dyn Engine,
-    levels: &[u8],
-    entry: Entry,
-) -> Result<Vec<Attachment>> {
-    let mut attachments = Vec::new();
-    for number in 0..=entry.level {
-        attach_level(engine, levels, entry, number, &mut attachments)?;
-    }
-    Ok(attachments)
+/// Links to be written, after which more can be reached.
+#[derive(Debug, Default)]
+pub(crate) struct Mend {
+    pub(crate) attachments: Vec<Attachment>,
+    /// Whether everything can be reached then.
+    pub(crate) complete: bool,
 }
 
+/// Links that make slots reachable from the entry point which are not: each from the nearest reachable slot that has a place
+/// for it. None if everything is reached. Where many are lost together, their links become places for the next call.
+///
+/// Cost: reads all links back, and looks at each once.
+pub(super) fn mend(engine: &dyn Engine, levels: &[u8], entry: Entry) -> Result<Mend> {
+    let mut mend = Mend {
+        attachments: Vec::new(),
+        complete: true,
+    };
+    for number in 0..=entry.level {
+        mend.complete &= attach_level(engine, levels, entry, number, &mut mend.attachments)?;
+    }
+    Ok(mend)
+}
+
+/// Whether everything on the level is reached with these attachments.
 fn attach_level(
     engine: &dyn Engine,
     levels: &[u8],
     entry: Entry,
     number: usize,
     attachments: &mut Vec<Attachment>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut level = Level::read(engine, levels, number)?;
     let mut reach = Reach::new(level.members.len());
     let Some(start) = level.rank(entry.slot) else {
-        return Ok(());
+        return Ok(true);
     };
     reach.spread(&level, start);
     let lost: Vec<usize> = (0..level.members.len())
@@ -138,7 +165,7 @@ fn attach_level(
         .take(ATTACH_BLOCK)
         .collect();
     if lost.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     // Straight from the entry point on this level: what such a walk finds is reached.
     let walk = Walk {
@@ -175,7 +202,7 @@ fn attach_level(
         };
         attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
     }
-    Ok(())
+    Ok(reach.count == level.members.len())
 }
 
 /// Slots attached in this round, by the near one that they came to. They have room for those who come to the same one
