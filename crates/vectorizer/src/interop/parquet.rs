@@ -35,6 +35,7 @@ use crate::error::{Result, VectorizerError};
 use crate::models::{Payload, Vector};
 
 mod delta;
+mod layout;
 mod pages;
 mod thrift;
 mod values;

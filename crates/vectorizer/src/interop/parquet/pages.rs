@@ -211,7 +211,7 @@ pub(super) fn check_footer(mut file: &File) -> Result<()> {
         return Ok(());
     };
     file.seek(SeekFrom::Start(start))?;
-    let footer = Compact::of(BufReader::new(file.take(size))).whole();
+    let footer = Compact::of(BufReader::new(file.take(size))).footer();
     footer.map_err(|reason| refused(format!("the footer: {reason}")))
 }
 

@@ -3,6 +3,8 @@
 
 use std::io::Read;
 
+use super::layout::{FOOTER, PAGE_HEADER, Shape};
+
 /// How deep anything may be nested; a file's footer goes eleven deep.
 const DEPTH: usize = 32;
 /// What a struct is written as.
@@ -24,9 +26,9 @@ impl<R: Read> Compact<R> {
         Self { from, read: 0 }
     }
 
-    /// Reads a struct of any kind to its end.
-    pub(super) fn whole(&mut self) -> Result<(), String> {
-        self.skip(STRUCT, DEPTH)
+    /// Reads a file's footer to its end.
+    pub(super) fn footer(&mut self) -> Result<(), String> {
+        self.value(STRUCT, Some(FOOTER), DEPTH)
     }
 
     /// Reads a page's header from its first byte to its last.
@@ -40,7 +42,7 @@ impl<R: Read> Compact<R> {
                     let size = u64::try_from(size).map_err(|_| format!("a size of {size}"))?;
                     sizes[usize::from(field == 3)] = Some(size);
                 }
-                _ => self.skip(kind, DEPTH)?,
+                _ => self.value(kind, member(PAGE_HEADER, field), DEPTH)?,
             }
         }
         let [Some(uncompressed), Some(compressed)] = sizes else {
@@ -65,7 +67,15 @@ impl<R: Read> Compact<R> {
         Ok(Some(head & 0xf))
     }
 
-    fn skip(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+    /// Passes a value. What has a shape has to be of it: the reader takes it for that, whatever it says of itself, and would go on somewhere else than this.
+    fn value(&mut self, kind: u8, shape: Option<Shape>, depth: usize) -> Result<(), String> {
+        if let Some(shape) = shape
+            && !shape.is(kind)
+        {
+            return Err(format!(
+                "a value of the kind {kind} is none that belongs there"
+            ));
+        }
         let depth = depth.checked_sub(1).ok_or("it is nested too deep")?;
         match kind {
             1 | 2 => {}
@@ -83,21 +93,22 @@ impl<R: Read> Compact<R> {
                     count => count.into(),
                 };
                 for _ in 0..count {
-                    self.element(head & 0xf, depth)?;
+                    self.element(head & 0xf, element(shape), depth)?;
                 }
             }
             11 => {
                 let count = self.varint()?;
                 let kinds = if count > 0 { self.byte()? } else { 0 };
                 for _ in 0..count {
-                    self.element(kinds >> 4, depth)?;
-                    self.element(kinds & 0xf, depth)?;
+                    self.element(kinds >> 4, None, depth)?;
+                    self.element(kinds & 0xf, None, depth)?;
                 }
             }
             STRUCT => {
                 let mut field = 0;
                 while let Some(kind) = self.field(&mut field)? {
-                    self.skip(kind, depth)?;
+                    let inner = shape.and_then(|shape| member(shape, field));
+                    self.value(kind, inner, depth)?;
                 }
             }
             13 => self.pass(16)?,
@@ -107,10 +118,10 @@ impl<R: Read> Compact<R> {
     }
 
     /// One of a list or a map. Neither footers nor pages' headers have lists of truth values, and readers differ in whether those take a byte.
-    fn element(&mut self, kind: u8, depth: usize) -> Result<(), String> {
+    fn element(&mut self, kind: u8, shape: Option<Shape>, depth: usize) -> Result<(), String> {
         match kind {
             1 | 2 => Err("a list of truth values".to_owned()),
-            _ => self.skip(kind, depth),
+            _ => self.value(kind, shape, depth),
         }
     }
 
@@ -151,5 +162,22 @@ impl<R: Read> Compact<R> {
             })?;
         self.read += 1;
         Ok(byte[0])
+    }
+}
+
+/// What a struct has in a field.
+fn member(shape: Shape, field: i64) -> Option<Shape> {
+    let Shape::Struct(fields) = shape else {
+        return None;
+    };
+    let named = fields.iter().find(|(number, _)| *number == field);
+    named.map(|(_, shape)| *shape)
+}
+
+/// What a list has in it.
+fn element(shape: Option<Shape>) -> Option<Shape> {
+    match shape? {
+        Shape::List(element) => Some(*element),
+        _ => None,
     }
 }
