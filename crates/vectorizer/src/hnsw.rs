@@ -327,7 +327,9 @@ impl HnswGraph {
     fn mend(&mut self) -> Result<()> {
         loop {
             let mend = self.stage_mend()?;
-            self.commit_mend(&mend.attachments)?;
+            if !mend.attachments.is_empty() {
+                self.commit_mend(&mend.attachments)?;
+            }
             if mend.complete {
                 return Ok(());
             }

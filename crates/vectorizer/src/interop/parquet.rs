@@ -25,6 +25,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::{ArrowWriter, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
@@ -249,14 +250,15 @@ fn rows(
     batch: usize,
 ) -> parquet::errors::Result<(Option<usize>, ParquetRecordBatchReader)> {
     pages::check_footer(&file)?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    let reader = SerializedFileReader::new(file.try_clone()?)?;
+    let metadata = Arc::new(reader.metadata().clone());
+    let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new())?;
     pages::check_sizes(&file, metadata.metadata())?;
     let levels = parquet_to_arrow_field_levels(
         metadata.parquet_schema(),
         ProjectionMask::all(),
         Some(metadata.schema().fields()),
     )?;
-    let reader = SerializedFileReader::new(file)?;
     let groups = pages::CheckedRowGroups(Arc::new(reader));
     let total = metadata.metadata().file_metadata().num_rows();
     let rows = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, batch, None)?;

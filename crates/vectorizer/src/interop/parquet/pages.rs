@@ -167,8 +167,8 @@ fn values<'p>(page: &'p Page, descriptor: &ColumnDescPtr, count: usize) -> Optio
                 (descriptor.max_rep_level(), rep_level_encoding),
                 (descriptor.max_def_level(), def_level_encoding),
             ];
-            let levels = levels.into_iter().filter(|(max, _)| *max > 0);
-            levels.into_iter().try_fold(bytes, |rest, (max, encoding)| {
+            let mut levels = levels.into_iter().filter(|(max, _)| *max > 0);
+            levels.try_fold(bytes, |rest, (max, encoding)| {
                 let length = if *encoding == Encoding::RLE {
                     let (length, _) = rest.split_first_chunk()?;
                     usize::try_from(u32::from_le_bytes(*length))
