@@ -49,6 +49,8 @@ pub(crate) enum Part {
     Team,
     /// `link_at(level, slot, place)`, for as many chunks of links as the constant `LINK_CHUNKS` says, in bind group 2.
     Links,
+    /// The same in bind group 1, for a kernel that sees no rows.
+    LinksAlone,
     /// `set_link(level, slot, place, value)`, likewise, in bind group 1.
     LinksToWrite,
 }
@@ -156,6 +158,7 @@ impl Specialised {
                 Part::Rows => text.push_str(&self.rows.text()),
                 Part::Asked => text.push_str(self.rows.form.asked()),
                 Part::Links => text.push_str(&graph::links(self.link_chunks(), 2, false)),
+                Part::LinksAlone => text.push_str(&graph::links(self.link_chunks(), 1, false)),
                 Part::LinksToWrite => text.push_str(&graph::links(self.link_chunks(), 1, true)),
                 Part::Team => text.push_str(if self.subgroups {
                     include_str!("kernels/team_subgroup.wgsl")

@@ -1,7 +1,7 @@
 //! The GPU engine: rows and links in device memory, worked on by the kernels.
 //!
 //! `rows` keeps the vectors, and the small form of them that `codes` makes, in chunks, `transfer` brings them there, `exact` plans exact search; `graph` keeps the links, `walk` goes
-//! along them, `near` and `link` add new slots to them, `reconnect` does without the dead; `record` puts kernels into a submission and reads
+//! along them, `near` and `link` add new slots to them, `reconnect` does without the dead, `reach` says whether all can be reached; `record` puts kernels into a submission and reads
 //! results back, `seal` proves that they ran. Every wait has a
 //! bound, and every answer carries the number of its search: an old answer in its place is an error, never a result.
 
@@ -32,6 +32,9 @@ mod link;
 mod near;
 #[cfg(test)]
 mod part_tests;
+mod reach;
+#[cfg(test)]
+mod reach_tests;
 mod reconnect;
 mod record;
 mod rows;
@@ -200,6 +203,10 @@ impl Engine for GpuEngine {
 
     fn links(&self, level: usize) -> Result<LevelLinks> {
         self.graph.read(&self.device, level)
+    }
+
+    fn reaches_all(&self, level: usize, start: u32) -> Result<bool> {
+        self.reaches(level, start)
     }
 
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()> {

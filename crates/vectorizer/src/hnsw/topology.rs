@@ -134,7 +134,7 @@ pub(crate) struct Mend {
 /// Links that make slots reachable from the entry point which are not: each from the nearest reachable slot that has a place
 /// for it. None if everything is reached. Where many are lost together, their links become places for the next call.
 ///
-/// Cost: reads all links back, and looks at each once.
+/// Cost: a moment where the device itself finds that nothing is lost; else reads all links back, and looks at each once.
 pub(super) fn mend(engine: &dyn Engine, levels: &[u8], entry: Entry) -> Result<Mend> {
     let mut mend = Mend {
         attachments: Vec::new(),
@@ -154,6 +154,13 @@ fn attach_level(
     number: usize,
     attachments: &mut Vec<Attachment>,
 ) -> Result<bool> {
+    match engine.reaches_all(number, entry.slot) {
+        Ok(true) => return Ok(true),
+        Ok(false) => {}
+        // Links can be read back through less memory than it takes to look on the device.
+        Err(error) if error.is_full() => {}
+        Err(error) => return Err(error),
+    }
     let mut level = Level::read(engine, levels, number)?;
     let mut reach = Reach::new(level.members.len());
     let Some(start) = level.rank(entry.slot) else {

@@ -22,13 +22,15 @@ params! {
     /// Of [`NEAR_TOP`].
     NearTopParams { first_row, first_column, columns, keep, lists_at }
     /// Of [`SELECT`].
-    SelectParams { members, first, walked, near, near_at, keep, own, fill, degree, target_count_at }
+    SelectParams { members, first, walked, walked_at, near, near_at, keep, own, fill, degree, target_count_at }
     /// Of [`TAKE_SEGMENTS`] and [`PLACE_EDGES`].
     GroupParams { members, degree, target_count_at, stride }
     /// Of [`LINK`].
     LinkParams { level, first, members, batch_first, own, fill, degree, target_count_at }
     /// Of [`RECONNECT`].
     ReconnectParams { members, first, level, degree, keep, own, fill }
+    /// Of [`REACH`].
+    ReachParams { slots, start, level, degree, ring, stride }
     /// Of [`WRITE_MEMBERS`] and [`WRITE_TARGETS`].
     WriteParams { level, members, degree, target_count_at, stride }
 }
@@ -193,9 +195,16 @@ pub(crate) static RECONNECT: Kernel = Kernel {
     ],
 };
 
+/// A ring of what links lead to.
+pub(crate) static REACH: Kernel = Kernel {
+    entry: "reach",
+    params: ReachParams::FIELDS,
+    parts: &[Part::LinksAlone, Part::Text(include_str!("reach.wgsl"))],
+};
+
 /// Every kernel of the graph.
 #[cfg(test)]
-pub(crate) static ALL: [&Kernel; 13] = [
+pub(crate) static ALL: [&Kernel; 14] = [
     &WALK_EXTERNAL,
     &WALK_AMONG,
     &SCORE_AGAIN,
@@ -209,6 +218,7 @@ pub(crate) static ALL: [&Kernel; 13] = [
     &WRITE_MEMBERS,
     &WRITE_TARGETS,
     &RECONNECT,
+    &REACH,
 ];
 
 /// The widest beam of a kernel.
@@ -251,7 +261,7 @@ pub(crate) fn constants(
         ("LINK_CHUNKS", Constant::Number(shape.link_chunks)),
         ("LINK_SHIFT", Constant::Number(shape.link_shift)),
     ];
-    if kernel == &WRITE_MEMBERS || kernel == &WRITE_TARGETS {
+    if kernel == &WRITE_MEMBERS || kernel == &WRITE_TARGETS || kernel == &REACH {
         return links.to_vec();
     }
     if kernel == &NEAR_SCORE || kernel == &TAKE_SEGMENTS || kernel == &PLACE_EDGES {

@@ -7,8 +7,9 @@ struct Params {
     members: u32,
     // The first member of this dispatch.
     first: u32,
-    // Entries of a list of the walk's results, 0 if there was no walk; lists begin at 0.
+    // Entries of a list of the walk's results, 0 if there was no walk; lists begin at `walked_at`.
     walked: u32,
+    walked_at: u32,
     // Entries of a list of near members; lists begin at `near_at`.
     near: u32,
     near_at: u32,
@@ -51,7 +52,7 @@ fn choose_links(place: Place) {
     var held = 0u;
     if params.walked > 0u {
         for (var at = thread; at < params.walked; at += THREADS) {
-            let neighbor = lists[member * params.walked + at];
+            let neighbor = lists[params.walked_at + member * params.walked + at];
             queue_key[at] = key_of(bitcast<f32>(neighbor.x));
             queue_slot[at] = neighbor.y;
             if neighbor.y != NO_SLOT {

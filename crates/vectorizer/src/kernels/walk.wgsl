@@ -7,6 +7,7 @@ struct Params {
     queries: u32,
     entry: u32,
     entry_level: u32,
+    // Of queries from outside; slots have theirs beside them.
     level: u32,
     ef: u32,
     k: u32,
@@ -43,13 +44,14 @@ fn descend(thread: u32, query: u32) -> vec2<u32> {
     let team = thread / TEAM;
     let teams = THREADS / TEAM;
     let leads = (thread & 7u) == 0u;
+    let target_level = level_of(query);
     load_query(thread, query);
 
     distances = 1u;
     hops = 0u;
     var nearest = params.entry;
     var nearest_key = key_of(score_query(thread, query, nearest, true));
-    for (var level = params.entry_level; level > params.level; level--) {
+    for (var level = params.entry_level; level > target_level; level--) {
         for (var step = 0u; step < params.slots; step++) {
             if thread < DEGREE / 2u {
                 met[thread] = link_at(level, nearest, thread);
@@ -105,7 +107,8 @@ fn beam(thread: u32, query: u32, start: vec2<u32>, room: u32) -> u32 {
     if thread == 0u {
         visit(start.x);
     }
-    let degree = select(DEGREE / 2u, DEGREE, params.level == 0u);
+    let level = level_of(query);
+    let degree = select(DEGREE / 2u, DEGREE, level == 0u);
     var held = 1u;
     var remembered = 1u;
     for (var step = 0u; step < params.slots; step++) {
@@ -129,7 +132,7 @@ fn beam(thread: u32, query: u32, start: vec2<u32>, room: u32) -> u32 {
         let worst_key = queue_key[held - 1u];
         let worst_slot = queue_slot[held - 1u] & ~FLAG;
         if thread < degree {
-            let slot = link_at(params.level, expanded, thread);
+            let slot = link_at(level, expanded, thread);
             if slot != NO_SLOT && visit(slot) {
                 met[atomicAdd(&met_count, 1u)] = slot;
             }

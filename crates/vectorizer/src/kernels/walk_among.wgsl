@@ -21,6 +21,11 @@ var<workgroup> passed_count: atomic<u32>;
 var<workgroup> around: atomic<u32>;
 var<workgroup> welcome: atomic<u32>;
 
+// All walk on one level.
+fn level_of(query: u32) -> u32 {
+    return params.level;
+}
+
 fn is_allowed(slot: u32) -> bool {
     return ((allowed[slot >> 5u] >> (slot & 31u)) & 1u) != 0u;
 }

@@ -1,6 +1,11 @@
 // Of each query: scores computed, rows of links read, and the epoch as the sign that its answer was written.
 @group(0) @binding(3) var<storage, read_write> tallies: array<vec4<u32>>;
 
+// All walk on one level.
+fn level_of(query: u32) -> u32 {
+    return params.level;
+}
+
 @compute @workgroup_size(THREADS)
 fn walk_external(place: Place) {
     let query = query_of(place);

@@ -9,17 +9,23 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::graph::{Graph, Growth, levels_of};
+use crate::engine::gpu::link::candidates::Candidates;
+use crate::engine::gpu::link::line::Line;
 use crate::engine::gpu::near;
-use crate::engine::gpu::record::{Recorder, grid, hardware};
+use crate::engine::gpu::record::{Recorder, hardware};
 use crate::engine::gpu::rows::small;
 use crate::engine::gpu::seal::Seal;
-use crate::engine::{Entry, LinkBatch, Selection, Staged};
+use crate::engine::{LinkBatch, Selection, Staged};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
-    GroupParams, LINK, LinkParams, MAX_BEAM, NEAR_SCORE, NEAR_TOP, PLACE_EDGES, SELECT,
-    SelectParams, TAKE_SEGMENTS, WALK_SLOTS, WRITE_MEMBERS, WRITE_TARGETS, WalkParams, WriteParams,
+    LINK, MAX_BEAM, NEAR_SCORE, NEAR_TOP, PLACE_EDGES, SELECT, TAKE_SEGMENTS, WALK_SLOTS,
+    WRITE_MEMBERS, WRITE_TARGETS, WriteParams,
 };
+
+mod candidates;
+mod edges;
+pub(super) mod line;
 
 /// Threads of the kernels that go over arrays, all together.
 const STRIDE: u32 = 256 * 4096;
@@ -78,15 +84,6 @@ impl Choice {
     }
 }
 
-/// The candidates of a level's members: lists of the walk's results, then lists of the nearest members.
-struct Candidates {
-    lists: PooledBuffer,
-    /// Entries of a list of the walk; 0 if there was no walk.
-    walked: usize,
-    /// Entries of a list of near members.
-    near: usize,
-}
-
 impl GpuEngine {
     /// Works a batch out.
     pub(super) fn stage_batch(&self, batch: &LinkBatch<'_>) -> Result<StagedLinks> {
@@ -109,22 +106,40 @@ impl GpuEngine {
         }
         self.compile_ahead(batch)?;
         // Batches grow, and the buffers of the last one are too small for this one.
-        if self
-            .latest_batch
-            .swap(batch.levels.len(), Ordering::Relaxed)
-            != batch.levels.len()
-        {
+        let size = batch.levels.len();
+        if self.latest_batch.swap(size, Ordering::Relaxed) != size {
             self.device.settle();
         }
         let growth = self
             .graph
             .stage_growth(&self.device, self.rows.len(), batch.levels)?;
         let seal = Seal::of_change(&MetalBufferPool::for_building(self.device.clone()))?;
+        let members: Vec<Vec<u32>> = levels_of(batch.levels)
+            .map(|level| Graph::members(batch.first, batch.levels, level))
+            .collect();
         let levels = levels_of(batch.levels)
-            .map(|level| self.stage_level(batch, level, seal.as_ref()))
-            .collect::<Result<_>>()?;
+            .zip(&members)
+            .map(|(level, members)| self.stage_level(batch, level, members))
+            .collect::<Result<Vec<_>>>()?;
+        self.work_out(batch, &levels, &members, seal.as_ref())?;
         seal.map_or(Ok(()), |seal| seal.prove())?;
         Ok(StagedLinks { growth, levels })
+    }
+
+    /// From members to their rows and those of their targets.
+    fn work_out(
+        &self,
+        batch: &LinkBatch<'_>,
+        levels: &[StagedLevel],
+        members: &[Vec<u32>],
+        seal: Option<&Seal>,
+    ) -> Result<()> {
+        let candidates = Candidates::new(self, batch, levels, members)?;
+        let steps = self.edge_steps(batch, levels, &candidates)?;
+        let mut line = Line::new(self, seal);
+        candidates.find(&mut line, self, batch, levels)?;
+        self.stage_edges(&mut line, &steps)?;
+        line.submit()
     }
 
     /// Compiles what the batch needs on as many threads, unless it is compiled already.
@@ -191,8 +206,7 @@ impl GpuEngine {
         oldest.map_or(Ok(()), |oldest| hardware(&self.device)?.wait(oldest))
     }
 
-    /// How many bytes working out the links of so many new slots takes at the most, on the bottom level: those above take less, and what
-    /// one level has used the next one uses again.
+    /// How many bytes working out the links of so many new slots takes at the most.
     pub(super) fn link_room(&self, slots: usize, selection: &Selection) -> u64 {
         let total = self.graph.linked() + slots;
         let degree = self.layout.degree(0);
@@ -204,19 +218,26 @@ impl GpuEngine {
         } else {
             selection.ef_construction
         };
-        let words = slots * (1 + degree)
-            + total
-            + 2
-            + targets * (4 + degree)
-            + slots * walked * 2
-            + slots * degree * 2
-            + edges * 2
-            + near::block(self, slots);
-        // Buffers of their classes, and a sixteenth for the levels above.
-        words as u64 * 4 * 9 / 8
+        // As many as so many slots usually have, and one more.
+        let levels = 2 + total.max(1).ilog(self.layout.max_connections.max(2)) as usize;
+        let buffers = [
+            slots,
+            slots * 2,
+            slots * degree,
+            targets * 4,
+            targets * degree,
+            slots * walked * 2,
+            slots * degree * 2,
+            edges * 2,
+            near::block(self, slots),
+        ];
+        let words = buffers.iter().sum::<usize>() + levels * (total + 2);
+        // Buffers of their classes, and what a fifteenth of the members take on the levels above.
+        words as u64 * 4 * 6 / 5
     }
 
-    fn storage(&self, name: &str, words: usize) -> Result<PooledBuffer> {
+    /// Transient memory of at least so many words.
+    pub(super) fn building_storage(&self, name: &str, words: usize) -> Result<PooledBuffer> {
         MetalBufferPool::for_building(self.device.clone()).lend(
             Purpose::Storage,
             name,
@@ -224,253 +245,43 @@ impl GpuEngine {
         )
     }
 
-    fn stage_level(
-        &self,
-        batch: &LinkBatch<'_>,
-        level: usize,
-        seal: Option<&Seal>,
-    ) -> Result<StagedLevel> {
-        let members = Graph::members(batch.first, batch.levels, level);
-        let degree = self.layout.degree(level);
-        let choice = Choice::on(&batch.selection, level, degree);
-        let slots = batch.first as usize + batch.levels.len();
-        let edges = members.len() * choice.width();
-        // Each of them is another slot's.
-        let targets = slots.min(edges);
-        let staged = StagedLevel {
-            level,
-            degree,
-            members: members.len(),
-            slots,
-            list: self.storage("members", members.len())?,
-            member_rows: self.storage("members' rows", members.len() * degree)?,
-            // The two words behind count distinct targets, and edges that have their place.
-            targets: self.storage("targets", slots + 2)?,
-            segments: self.storage("segments", targets * 4)?,
-            target_rows: self.storage("targets' rows", targets * degree)?,
-        };
+    /// The members of a list on the device; work that is submitted later sees them.
+    fn building_list(&self, name: &str, words: &[u32]) -> Result<PooledBuffer> {
+        let list = self.building_storage(name, words.len())?;
         let hardware = hardware(&self.device)?;
         hardware.guarded(|_| {
             hardware
                 .queue()
-                .write_buffer(&staged.list, 0, bytemuck::cast_slice(&members));
+                .write_buffer(&list, 0, bytemuck::cast_slice(words));
             Ok(())
         })?;
-        let candidates = self.candidates(batch, &staged, seal)?;
-        self.stage_edges(batch, &staged, &candidates, choice, seal)?;
-        Ok(staged)
+        Ok(list)
     }
 
-    /// Finds what each member is linked with, if it is chosen.
-    fn candidates(
+    /// Room for the new rows of one level.
+    fn stage_level(
         &self,
         batch: &LinkBatch<'_>,
-        staged: &StagedLevel,
-        seal: Option<&Seal>,
-    ) -> Result<Candidates> {
-        let Selection {
-            ef_construction: ef,
-            near,
-            ..
-        } = batch.selection;
-        let count = staged.members;
-        let entry = batch.entry.filter(|entry| entry.level >= staged.level);
-        let (walked, near) = if entry.is_some() { (ef, near) } else { (0, ef) };
-        let near = near.min(ef).min(count - 1);
-        let lists = self.storage("candidates", count * (walked + near) * 2)?;
-        near::nearest(
-            self,
-            &staged.list,
-            count,
-            near,
-            count * walked,
-            &lists,
-            seal,
-        )?;
-        if let Some(entry) = entry {
-            self.walk_members(staged, entry, ef, &lists, seal)?;
-        }
-        Ok(Candidates {
-            lists,
-            walked,
-            near,
+        level: usize,
+        members: &[u32],
+    ) -> Result<StagedLevel> {
+        let degree = self.layout.degree(level);
+        let choice = Choice::on(&batch.selection, level, degree);
+        let slots = batch.first as usize + batch.levels.len();
+        // Each of them is another slot's.
+        let targets = slots.min(members.len() * choice.width());
+        Ok(StagedLevel {
+            level,
+            degree,
+            members: members.len(),
+            slots,
+            list: self.building_list("members", members)?,
+            member_rows: self.building_storage("members' rows", members.len() * degree)?,
+            // The two words behind count distinct targets, and edges that have their place.
+            targets: self.building_storage("targets", slots + 2)?,
+            segments: self.building_storage("segments", targets * 4)?,
+            target_rows: self.building_storage("targets' rows", targets * degree)?,
         })
-    }
-
-    fn walk_members(
-        &self,
-        staged: &StagedLevel,
-        entry: Entry,
-        ef: usize,
-        lists: &PooledBuffer,
-        seal: Option<&Seal>,
-    ) -> Result<()> {
-        let program = hardware(&self.device)?.program(&self.graph_kernel(&WALK_SLOTS, ef)?)?;
-        let rows = self.rows.buffers();
-        let links = self.graph.buffers();
-        let at_once = self.walks_at_once(ef, staged.level);
-        let count = small(staged.members);
-        for first in (0..count).step_by(at_once as usize) {
-            let end = (first + at_once).min(count);
-            let params = WalkParams {
-                queries: end,
-                entry: entry.slot,
-                entry_level: small(entry.level),
-                level: small(staged.level),
-                ef: small(ef),
-                k: small(ef),
-                slots: small(self.graph.linked()),
-                epoch: 0,
-                first,
-                approach: 0,
-                hops: 0,
-                least: 0,
-                seeds: 0,
-            };
-            let mut recorder = Recorder::new(&self.device);
-            recorder.dispatch(
-                &program,
-                &params,
-                &[(1, &staged.list), (2, lists), (7, self.work.counting())],
-                &[&rows, &links],
-                grid(end - first),
-            );
-            self.submit_build(recorder, seal)?;
-        }
-        Ok(())
-    }
-
-    /// Chooses links, brings them together by target, and works out the targets' new rows.
-    fn stage_edges(
-        &self,
-        batch: &LinkBatch<'_>,
-        staged: &StagedLevel,
-        candidates: &Candidates,
-        choice: Choice,
-        seal: Option<&Seal>,
-    ) -> Result<()> {
-        let hardware = hardware(&self.device)?;
-        let ef = batch.selection.ef_construction;
-        let program = |kernel| hardware.program(&self.graph_kernel(kernel, ef)?);
-        let count = small(staged.members);
-        let width = choice.width();
-        let edges = self.storage("edges", staged.members * staged.degree * 2)?;
-        let sources = self.storage("sources", staged.members * width * 2)?;
-        let rows = self.rows.buffers();
-        let mut links = self.graph.buffers();
-        if links.is_empty() {
-            // Before the first batch there are no links, and none is read; but something has to be bound.
-            links = vec![&staged.list; 3];
-        }
-        let mut recorder = Recorder::new(&self.device);
-        recorder.clear(&staged.targets);
-        self.submit_build(recorder, seal)?;
-
-        let select = program(&SELECT)?;
-        let at_once = self.at_once(((candidates.walked + candidates.near) * width) as u64);
-        for first in (0..count).step_by(at_once as usize) {
-            let end = (first + at_once).min(count);
-            let params = SelectParams {
-                members: end,
-                first,
-                walked: small(candidates.walked),
-                near: small(candidates.near),
-                near_at: small(staged.members * candidates.walked),
-                keep: small(ef),
-                own: choice.own,
-                fill: choice.fill,
-                degree: small(staged.degree),
-                target_count_at: small(staged.slots),
-            };
-            let mut recorder = Recorder::new(&self.device);
-            recorder.dispatch(
-                &select,
-                &params,
-                &[
-                    (1, &staged.list),
-                    (2, &candidates.lists),
-                    (3, &staged.member_rows),
-                    (4, &edges),
-                    (5, &staged.targets),
-                    (6, &staged.segments),
-                    (7, self.work.counting()),
-                ],
-                &[&rows],
-                grid(end - first),
-            );
-            self.submit_build(recorder, seal)?;
-        }
-
-        let mut recorder = Recorder::new(&self.device);
-        let most_targets = small(staged.slots.min(staged.members * width));
-        let params = GroupParams {
-            members: count,
-            degree: small(staged.degree),
-            target_count_at: small(staged.slots),
-            stride: STRIDE,
-        };
-        let take_segments = program(&TAKE_SEGMENTS)?;
-        for first in (0..most_targets).step_by(STRIDE as usize) {
-            recorder.dispatch(
-                &take_segments,
-                &GroupParams {
-                    stride: first,
-                    ..params
-                },
-                &[(4, &staged.targets), (5, &staged.segments)],
-                &[],
-                [(most_targets - first).min(STRIDE).div_ceil(256), 1],
-            );
-        }
-        recorder.dispatch(
-            &program(&PLACE_EDGES)?,
-            &params,
-            &[
-                (1, &staged.list),
-                (2, &staged.member_rows),
-                (3, &edges),
-                (4, &staged.targets),
-                (6, &sources),
-            ],
-            &[],
-            [STRIDE / 256, 1],
-        );
-        self.submit_build(recorder, seal)?;
-
-        let link = program(&LINK)?;
-        let at_once = self
-            .at_once((2 * staged.degree * staged.degree) as u64)
-            .min(32_768);
-        for first in (0..most_targets).step_by(at_once as usize) {
-            let params = LinkParams {
-                level: small(staged.level),
-                first,
-                members: count,
-                batch_first: batch.first,
-                own: choice.relink_own,
-                fill: choice.relink_fill,
-                degree: small(staged.degree),
-                target_count_at: small(staged.slots),
-            };
-            let mut recorder = Recorder::new(&self.device);
-            recorder.dispatch(
-                &link,
-                &params,
-                &[
-                    (1, &staged.list),
-                    (2, &staged.member_rows),
-                    (3, &staged.segments),
-                    (4, &sources),
-                    (5, &staged.targets),
-                    (6, &staged.target_rows),
-                    (7, self.work.counting()),
-                ],
-                &[&rows, &links],
-                [at_once.min(most_targets - first), 1],
-            );
-            self.submit_build(recorder, seal)?;
-        }
-        Ok(())
     }
 
     /// Makes a batch visible.
