@@ -1,5 +1,6 @@
 //! Which vectors may be found: conditions on ids and payloads, in the shape that people know from Qdrant.
 //!
+//! - `condition`, `value`: what a filter is made of.
 //! - `json`: reading and writing it, with errors that say where.
 //! - `number`, `time`: what is compared with what, exactly.
 //! - `path`: the way from a payload to values, `a.b[].c`.
@@ -68,25 +69,27 @@
 //! `a.b` finds nothing where `a` is an array. A name with a dot, a bracket or a quote in it is written in quotes, as in `"a.b".c`, where `\"` and `\\`
 //! stand for a quote and a backslash.
 
-use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Result, VectorizerError};
 use crate::models::Payload;
 
+mod condition;
 mod json;
 mod number;
 mod path;
 mod plan;
 mod time;
+mod value;
 
+pub use condition::{Condition, IdPredicate};
 pub use number::Number;
 pub(crate) use path::Path;
 pub(crate) use plan::{Field, Interval, Node, Plan, Seen, Test};
 pub(crate) use time::Time;
+pub use value::{Bound, Match, Range, Scalar};
 
 /// How deep filters may stand in filters.
 pub const MAX_FILTER_DEPTH: usize = 32;
@@ -100,121 +103,6 @@ pub struct Filter {
     pub should: Vec<Condition>,
     /// None of these holds.
     pub must_not: Vec<Condition>,
-}
-
-/// One condition of a [`Filter`].
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Condition {
-    /// A value at `key` matches.
-    Match {
-        /// The path to the values.
-        key: String,
-        /// What they are held against.
-        matches: Match,
-    },
-    /// A value at `key` lies in a range.
-    Range {
-        /// The path to the values.
-        key: String,
-        /// The bounds.
-        range: Range,
-    },
-    /// Nothing is at this key, or only nulls and empty arrays.
-    IsEmpty(String),
-    /// The opposite of `IsEmpty`.
-    Exists(String),
-    /// A value at this key is null.
-    IsNull(String),
-    /// The id is one of these.
-    HasId(Vec<String>),
-    /// The filter holds for one element of the array at `key` taken alone. No ids within.
-    Nested {
-        /// The path to the elements.
-        key: String,
-        /// What holds for one of them; its keys begin there.
-        filter: Filter,
-    },
-    /// A filter in a filter.
-    Filter(Filter),
-    /// What a function says of the id.
-    Predicate(IdPredicate),
-}
-
-/// What values are held against.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Match {
-    /// Equal to this.
-    Value(Scalar),
-    /// Equal to one of these.
-    Any(Vec<Scalar>),
-    /// A value that is equal to none of these.
-    Except(Vec<Scalar>),
-}
-
-/// A value that payloads can be compared with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scalar {
-    /// True or false.
-    Bool(bool),
-    /// A number.
-    Number(Number),
-    /// A string.
-    Text(String),
-}
-
-/// Bounds, all of which hold: of numbers, or of times in RFC 3339.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Range {
-    /// Greater than this.
-    pub gt: Option<Bound>,
-    /// Greater than this or equal.
-    pub gte: Option<Bound>,
-    /// Less than this.
-    pub lt: Option<Bound>,
-    /// Less than this or equal.
-    pub lte: Option<Bound>,
-}
-
-/// One end of a [`Range`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Bound {
-    /// A number.
-    Number(Number),
-    /// A time, in RFC 3339 (or a date, for its midnight in UTC); looked at when the filter is used.
-    Time(String),
-}
-
-/// A function on ids, as a condition. Two are equal if they are clones of one.
-///
-/// It is called once for each vector that the other conditions leave, under the readers' lock: it has to be quick, and must not
-/// change the collection that it is asked about.
-#[derive(Clone)]
-pub struct IdPredicate(Arc<dyn Fn(&str) -> bool + Send + Sync>);
-
-impl IdPredicate {
-    /// From any function.
-    pub fn new(predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(predicate))
-    }
-
-    /// What it says of an id.
-    #[must_use]
-    pub fn holds(&self, id: &str) -> bool {
-        (self.0)(id)
-    }
-}
-
-impl fmt::Debug for IdPredicate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IdPredicate")
-    }
-}
-
-impl PartialEq for IdPredicate {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl Filter {
@@ -307,158 +195,6 @@ impl Filter {
     /// As [`Filter::validate`].
     pub fn matches(&self, id: &str, payload: Option<&Payload>) -> Result<bool> {
         Ok(Plan::new(self)?.holds(id, payload.map(|payload| &payload.0)))
-    }
-}
-
-impl Condition {
-    /// A value at `key` equals `value`.
-    pub fn equals(key: impl Into<String>, value: impl Into<Scalar>) -> Self {
-        Self::Match {
-            key: key.into(),
-            matches: Match::Value(value.into()),
-        }
-    }
-
-    /// A value at `key` equals one of `values`.
-    pub fn any_of<V: Into<Scalar>>(
-        key: impl Into<String>,
-        values: impl IntoIterator<Item = V>,
-    ) -> Self {
-        Self::Match {
-            key: key.into(),
-            matches: Match::Any(values.into_iter().map(Into::into).collect()),
-        }
-    }
-
-    /// There is a value at `key` that equals none of `values`.
-    pub fn except<V: Into<Scalar>>(
-        key: impl Into<String>,
-        values: impl IntoIterator<Item = V>,
-    ) -> Self {
-        Self::Match {
-            key: key.into(),
-            matches: Match::Except(values.into_iter().map(Into::into).collect()),
-        }
-    }
-
-    /// A value at `key` lies in `range`.
-    pub fn range(key: impl Into<String>, range: Range) -> Self {
-        Self::Range {
-            key: key.into(),
-            range,
-        }
-    }
-
-    /// Nothing is at `key`, or only nulls and empty arrays.
-    pub fn is_empty(key: impl Into<String>) -> Self {
-        Self::IsEmpty(key.into())
-    }
-
-    /// The opposite of [`Condition::is_empty`].
-    pub fn exists(key: impl Into<String>) -> Self {
-        Self::Exists(key.into())
-    }
-
-    /// A value at `key` is null.
-    pub fn is_null(key: impl Into<String>) -> Self {
-        Self::IsNull(key.into())
-    }
-
-    /// The id is one of `ids`.
-    pub fn has_id<I: Into<String>>(ids: impl IntoIterator<Item = I>) -> Self {
-        Self::HasId(ids.into_iter().map(Into::into).collect())
-    }
-
-    /// `filter` holds for one element of the array at `key`.
-    pub fn nested(key: impl Into<String>, filter: Filter) -> Self {
-        Self::Nested {
-            key: key.into(),
-            filter,
-        }
-    }
-}
-
-impl From<Filter> for Condition {
-    fn from(filter: Filter) -> Self {
-        Self::Filter(filter)
-    }
-}
-
-impl Range {
-    /// Greater than this.
-    #[must_use]
-    pub fn gt(mut self, bound: impl Into<Bound>) -> Self {
-        self.gt = Some(bound.into());
-        self
-    }
-
-    /// Greater than this or equal.
-    #[must_use]
-    pub fn gte(mut self, bound: impl Into<Bound>) -> Self {
-        self.gte = Some(bound.into());
-        self
-    }
-
-    /// Less than this.
-    #[must_use]
-    pub fn lt(mut self, bound: impl Into<Bound>) -> Self {
-        self.lt = Some(bound.into());
-        self
-    }
-
-    /// Less than this or equal.
-    #[must_use]
-    pub fn lte(mut self, bound: impl Into<Bound>) -> Self {
-        self.lte = Some(bound.into());
-        self
-    }
-}
-
-macro_rules! from_numbers {
-    ($($number:ty),*) => {$(
-        impl From<$number> for Scalar {
-            fn from(number: $number) -> Self {
-                Self::Number(number.into())
-            }
-        }
-
-        impl From<$number> for Bound {
-            fn from(number: $number) -> Self {
-                Self::Number(number.into())
-            }
-        }
-    )*};
-}
-
-from_numbers!(i32, u32, i64, u64, f32, f64, Number);
-
-impl From<bool> for Scalar {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
-impl From<&str> for Scalar {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Scalar {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&str> for Bound {
-    fn from(time: &str) -> Self {
-        Self::Time(time.to_owned())
-    }
-}
-
-impl From<String> for Bound {
-    fn from(time: String) -> Self {
-        Self::Time(time)
     }
 }
 

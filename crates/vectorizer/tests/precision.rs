@@ -9,7 +9,7 @@ mod support;
 
 use std::ops::ControlFlow;
 
-use support::{contexts, integer_rows, random_rows, recall, sign_rows, vectors};
+use support::{METRICS, contexts, integer_rows, random_rows, recall, sign_rows, vectors};
 use vectorizer::collection::{Collection, OpenOptions};
 use vectorizer::config::{
     CollectionOptions, FallbackPolicy, HnswConfig, Precision, SearchOptions, SearchPath,
@@ -22,11 +22,6 @@ use vectorizer::models::DistanceMetric;
 use vectorizer::store::Durability;
 
 const SMALL: [Precision; 2] = [Precision::F16, Precision::Int8];
-const METRICS: [DistanceMetric; 3] = [
-    DistanceMetric::Euclidean,
-    DistanceMetric::DotProduct,
-    DistanceMetric::Cosine,
-];
 
 fn options(precision: Precision) -> CollectionOptions {
     CollectionOptions {

@@ -10,20 +10,7 @@ use super::*;
 fn a_collections_life() {
     let data = Data::new();
     let [base, queries, index] = ["base.npy", "queries.npy", "index"].map(|name| data.path(name));
-    let dimension = DIMENSION.to_string();
-    let create = [
-        "create",
-        "--index",
-        &index,
-        "--dimension",
-        &dimension,
-        "--metric",
-        "euclidean",
-        "--m",
-        "8",
-        "--seed",
-        "3",
-    ];
+    let create = create(&index, "euclidean", &["--m", "8", "--seed", "3"]);
     assert!(said(&create).contains("created"));
     refused(&create, "already");
     refused(
@@ -53,18 +40,8 @@ fn a_collections_life() {
     let truth = data.truth(DistanceMetric::Euclidean, 10);
     truth.write(data.path("truth.npy").as_ref()).unwrap();
     let (truth_file, out) = (data.path("truth.npy"), data.path("out.npy"));
-    let search = [
-        "search",
-        "--index",
-        &index,
-        "--queries",
-        &queries,
-        "--truth",
-        &truth_file,
-        "--out",
-        &out,
-        "--json",
-    ];
+    let more = ["--truth", &truth_file, "--out", &out, "--json"];
+    let search = search_in(&index, &queries, &more);
     let report = json(&search);
     assert_eq!(
         (&report["recall"], &report["count"], &report["m"]),
@@ -83,30 +60,19 @@ fn a_collections_life() {
     assert!(std::fs::read(&out).unwrap() == by_index);
     for (arguments, words) in [
         (
-            &[
-                "search",
-                "--index",
-                &index,
-                "--queries",
-                &queries,
-                "--metric",
-                "cosine",
-            ][..],
+            search_in(&index, &queries, &["--metric", "cosine"]),
             "cannot be used with",
         ),
         (
-            &["search", "--queries", &queries, "--metric", "cosine"],
+            vec!["search", "--queries", &queries, "--metric", "cosine"],
             "required",
         ),
     ] {
-        let output = run(arguments);
+        let output = run(&arguments);
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains(words), "{}", stderr(&output));
     }
-    refused(
-        &["search", "--index", &index, "--queries", &narrow],
-        "components",
-    );
+    refused(&search_in(&index, &narrow, &[]), "components");
 
     // Names, in text and in numbers.
     let names: Vec<String> = (0..300).map(|row| format!("name {row}")).collect();
@@ -122,17 +88,7 @@ fn a_collections_life() {
     );
     refused(&search[..9], "is no row number");
     let hits = data.path("hits.jsonl");
-    said(&[
-        "search",
-        "--index",
-        &index,
-        "--queries",
-        &queries,
-        "-k",
-        "2",
-        "--out",
-        &hits,
-    ]);
+    said(&search_in(&index, &queries, &["-k", "2", "--out", &hits]));
     let hits = std::fs::read_to_string(hits).unwrap();
     let first: Value = serde_json::from_str(hits.lines().next().unwrap()).unwrap();
     assert_eq!((hits.lines().count(), &first["query"]), (20, &0.into()));
@@ -143,17 +99,8 @@ fn a_collections_life() {
     );
     let filter = r#"{"must": [{"has_id": ["name 7", 9]}]}"#;
     let allowed = data.path("allowed.jsonl");
-    said(&[
-        "search",
-        "--index",
-        &index,
-        "--queries",
-        &queries,
-        "--filter",
-        filter,
-        "--out",
-        &allowed,
-    ]);
+    let more = ["--filter", filter, "--out", &allowed];
+    said(&search_in(&index, &queries, &more));
     for line in std::fs::read_to_string(allowed).unwrap().lines() {
         let hits = serde_json::from_str::<Value>(line).unwrap();
         let mut ids: Vec<&str> = hits["hits"]
@@ -165,18 +112,7 @@ fn a_collections_life() {
         ids.sort_unstable();
         assert_eq!(ids, ["9", "name 7"]);
     }
-    refused(
-        &[
-            "search",
-            "--index",
-            &index,
-            "--queries",
-            &queries,
-            "--filter",
-            "{",
-        ],
-        "filter",
-    );
+    refused(&search_in(&index, &queries, &["--filter", "{"]), "filter");
 
     // Deleted, replaced, compacted, checked.
     let numbers = data.npy_of(
@@ -237,16 +173,7 @@ fn a_collections_life() {
 fn check_says_what_is_wrong_and_fails() {
     let data = Data::new();
     let (base, index) = (data.path("base.npy"), data.path("index"));
-    let dimension = DIMENSION.to_string();
-    said(&[
-        "create",
-        "--index",
-        &index,
-        "--dimension",
-        &dimension,
-        "--metric",
-        "cosine",
-    ]);
+    said(&create(&index, "cosine", &[]));
     said(&["add", "--index", &index, &base]);
     said(&["compact", "--index", &index]);
     let fails = |words: &str| {

@@ -75,6 +75,21 @@ fn search<'a>(data: &'a [String; 2], more: &[&'a str]) -> Vec<&'a str> {
     arguments
 }
 
+/// Words that make a collection for the rows of [`Data`].
+fn create<'a>(index: &'a str, metric: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["create", "--index", index, "--metric", metric];
+    arguments.extend(["--dimension", "17"]);
+    arguments.extend(more);
+    arguments
+}
+
+/// Words that search a collection.
+fn search_in<'a>(index: &'a str, queries: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["search", "--index", index, "--queries", queries];
+    arguments.extend(more);
+    arguments
+}
+
 #[test]
 fn help_teaches() {
     for arguments in [

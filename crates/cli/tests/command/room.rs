@@ -32,18 +32,9 @@ fn a_precision_is_taken_kept_and_said() {
         assert!(report["recall"].as_f64().unwrap() > 0.95, "{report}");
 
         let index = data.path(precision);
-        let kind = ["--dimension", "17", "--metric", "euclidean"];
-        let create = ["create", "--index", &index, "--precision", precision];
-        said(&[&create[..], &kind].concat());
+        said(&create(&index, "euclidean", &["--precision", precision]));
         said(&["add", "--index", &index, &files[0]]);
-        let found = [
-            "search",
-            "--index",
-            &index,
-            "--queries",
-            &files[1],
-            "--json",
-        ];
+        let found = search_in(&index, &files[1], &["--json"]);
         assert_eq!(json(&found)["precision"], precision);
         let stats = ["stats", "--index", &index];
         assert!(said(&stats).contains(&format!("precision {precision}")));

@@ -6,6 +6,13 @@ use std::str::FromStr;
 use vectorizer::gpu::context::{Context, DeviceChoice};
 use vectorizer::models::{DistanceMetric, Vector};
 
+/// All there are.
+pub const METRICS: [DistanceMetric; 3] = [
+    DistanceMetric::Euclidean,
+    DistanceMetric::DotProduct,
+    DistanceMetric::Cosine,
+];
+
 /// The CPU engine and, where the crate was built with it, the GPU engine on the device the environment names: by default
 /// Metal on macOS and the software adapter elsewhere. A missing one fails the test: it must not seem to pass.
 pub fn contexts() -> Vec<Context> {

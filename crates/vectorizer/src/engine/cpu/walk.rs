@@ -1,20 +1,22 @@
 //! The walk through the graph: greedy steps down the levels, then a beam on one level.
 
-use crate::config::Precision;
-use crate::engine::cpu::codes::{Asked, Codes};
-use crate::engine::cpu::distance::{Score, Task};
+use crate::engine::cpu::codes::Asked;
+use crate::engine::cpu::distance::Score;
 use crate::engine::cpu::graph::Graph;
-use crate::engine::cpu::probe::{Bytes, Full, Halves, Probe};
+use crate::engine::cpu::probe::{Full, Probe};
 use crate::engine::cpu::rows::Rows;
-use crate::engine::detour::Detour;
-use crate::engine::{Counters, Entry, NO_SLOT, Neighbor, SlotSet, Walk, scored_again};
+use crate::engine::{Counters, Entry, NO_SLOT};
 
+mod among;
 mod key;
 mod pool;
+mod turn;
 mod visited;
 
+pub(crate) use among::Among;
 pub(crate) use key::Key;
 use pool::Pool;
+pub(crate) use turn::{Beams, Descend, Turn};
 use visited::Visited;
 
 /// What a walk needs; the next one uses it again.
@@ -139,85 +141,6 @@ impl<'a> Ground<'a> {
             offer(probe, fresh, pool);
         }
     }
-
-    /// The two beams of a [`Detour`] on level 0 from `start`, the second of width `ef`; [`Scratch::found`] has what that found.
-    #[inline(always)]
-    fn beams_among<P: Probe>(
-        self,
-        probe: P,
-        start: Key,
-        ef: usize,
-        among: Among<'_>,
-        scratch: &mut Scratch,
-    ) {
-        let Among { allowed, detour } = among;
-        self.beam(probe, start, 0, detour.approach, scratch);
-        let Scratch {
-            visited,
-            pool,
-            near,
-            done,
-            ..
-        } = scratch;
-        near.clear();
-        near.extend(pool.keys.iter().map(|key| key.slot()));
-        visited.start(self.graph.len());
-        // How many slots there are around the query, and how many of them are allowed.
-        let (mut around, mut welcome) = (near.len(), 0);
-        for &slot in near.iter() {
-            let row = self.graph.row(0, slot);
-            let used = row.iter().take_while(|&&slot| slot != NO_SLOT).count();
-            let row = &row[..used];
-            around += used;
-            welcome += row.iter().filter(|&&slot| allowed.contains(slot)).count();
-            done.hops += 1;
-            if allowed.contains(slot) {
-                welcome += 1;
-                visited.note(slot);
-            } else {
-                visited.pass(slot);
-                visited.fresh_among(row, allowed);
-            }
-        }
-        if detour.leads_far(around, welcome) {
-            pool.start(ef);
-            return;
-        }
-        visited.fresh_among(&detour.seeds, allowed);
-        pool.start(ef);
-        done.distances += visited.seen.len() as u64;
-        prefetch(probe, &visited.seen);
-        offer(probe, &visited.seen, pool);
-        while let Some(slot) = pool.expand() {
-            let before = visited.seen.len();
-            let row = self.graph.row(0, slot);
-            done.hops += 1;
-            visited.fresh_among(row, allowed);
-            if detour.hops > 0 {
-                let rejected = row.iter().copied().take_while(|&slot| slot != NO_SLOT);
-                let rejected = rejected.filter(|&slot| !allowed.contains(slot));
-                near.clear();
-                near.extend(
-                    rejected
-                        .take(detour.hops)
-                        .filter(|&slot| visited.pass(slot)),
-                );
-                for &slot in near.iter() {
-                    for line in self.graph.row(0, slot).chunks(16) {
-                        crate::engine::prefetch::prefetch(line);
-                    }
-                }
-                done.hops += near.len() as u64;
-                for &slot in near.iter() {
-                    visited.fresh_among(self.graph.row(0, slot), allowed);
-                }
-            }
-            let fresh = &visited.seen[before..];
-            done.distances += fresh.len() as u64;
-            prefetch(probe, fresh);
-            offer(probe, fresh, pool);
-        }
-    }
 }
 
 /// The nearest of `slots` and `best`.
@@ -258,188 +181,5 @@ fn offer<P: Probe>(probe: P, slots: &[u32], pool: &mut Pool) {
     }
     for &slot in rest {
         pool.offer(Key::new(probe.one(slot), slot));
-    }
-}
-
-/// Which slots may be found, and how walks get along with that.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Among<'a> {
-    pub(crate) allowed: &'a SlotSet,
-    pub(crate) detour: &'a Detour,
-}
-
-/// A query, where its beam begins, and where its answer goes.
-#[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    pub(crate) query: &'a [f32],
-    pub(crate) descent: Descent,
-    pub(crate) to: &'a mut [Neighbor],
-}
-
-/// Descends for a number of queries.
-pub(crate) struct Descend<'a, 'b> {
-    pub(crate) ground: Ground<'a>,
-    pub(crate) codes: Option<&'a Codes>,
-    pub(crate) walk: &'a Walk,
-    pub(crate) turns: &'a mut [Turn<'b>],
-    pub(crate) scratch: &'a mut Scratch,
-}
-
-impl Task for Descend<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Score>(self, score: S) {
-        let Self { ground, codes, .. } = self;
-        let Walk { entry, level, .. } = *self.walk;
-        let Scratch { asked, done, .. } = self.scratch;
-        for turn in self.turns {
-            let query = turn.query;
-            turn.descent = match codes {
-                None => ground.descend(ground.full(score, query), entry, level, done),
-                Some(codes) if codes.precision() == Precision::F16 => {
-                    ground.descend(halves(score, query, codes), entry, level, done)
-                }
-                Some(codes) => {
-                    ground.descend(bytes(score, query, asked, codes), entry, level, done)
-                }
-            };
-        }
-    }
-}
-
-#[inline(always)]
-fn halves<'a, S: Score>(score: S, query: &'a [f32], codes: &'a Codes) -> Halves<'a, S> {
-    Halves {
-        score,
-        query,
-        rows: codes.rows(),
-    }
-}
-
-/// Codes the query.
-#[inline(always)]
-fn bytes<'a, S: Score>(
-    score: S,
-    query: &[f32],
-    asked: &'a mut Asked,
-    codes: &'a Codes,
-) -> Bytes<'a, S> {
-    asked.ask(query, codes);
-    Bytes {
-        score,
-        dimension: query.len(),
-        query: asked,
-        rows: codes.rows(),
-    }
-}
-
-/// Walks the beams of a number of queries that have descended.
-pub(crate) struct Beams<'a, 'b> {
-    pub(crate) ground: Ground<'a>,
-    pub(crate) codes: Option<&'a Codes>,
-    pub(crate) walk: &'a Walk,
-    pub(crate) among: Option<Among<'a>>,
-    pub(crate) turns: &'a mut [Turn<'b>],
-    pub(crate) scratch: &'a mut Scratch,
-}
-
-impl Task for Beams<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Score>(self, score: S) {
-        let Self {
-            ground,
-            codes,
-            walk,
-            among,
-            scratch,
-            ..
-        } = self;
-        for turn in self.turns {
-            let (query, start) = (turn.query, turn.descent.nearest);
-            let Some(codes) = codes else {
-                ground.walk(ground.full(score, query), start, walk, among, scratch);
-                for (to, key) in turn.to.iter_mut().zip(scratch.found()) {
-                    *to = key.neighbor();
-                }
-                continue;
-            };
-            if codes.precision() == Precision::F16 {
-                let probe = halves(score, query, codes);
-                ground.walk(probe, start, walk, among, scratch);
-            } else {
-                let mut asked = std::mem::take(&mut scratch.asked);
-                let probe = bytes(score, query, &mut asked, codes);
-                ground.walk(probe, start, walk, among, scratch);
-                scratch.asked = asked;
-            }
-            ground.score_again(ground.full(score, query), walk, codes, scratch);
-            for (to, key) in turn.to.iter_mut().zip(&scratch.again) {
-                *to = key.neighbor();
-            }
-        }
-    }
-}
-
-impl Ground<'_> {
-    #[inline(always)]
-    fn walk<P: Probe>(
-        self,
-        probe: P,
-        start: Key,
-        walk: &Walk,
-        among: Option<Among<'_>>,
-        scratch: &mut Scratch,
-    ) {
-        match among {
-            None => self.beam(probe, start, walk.level, walk.ef, scratch),
-            Some(among) => self.beams_among(probe, start, walk.ef, among, scratch),
-        }
-    }
-
-    /// Scores the first of what was found again, by the rows themselves, and orders them by that.
-    #[inline(always)]
-    fn score_again<S: Score>(
-        self,
-        probe: Full<'_, S>,
-        walk: &Walk,
-        codes: &Codes,
-        scratch: &mut Scratch,
-    ) {
-        let Scratch {
-            pool, again, done, ..
-        } = scratch;
-        let count = scored_again(walk.ef, walk.k).min(pool.keys.len());
-        again.clear();
-        let (fours, rest) = pool.keys[..count].as_chunks::<4>();
-        let mut ahead = pool.keys.iter().take(count).map(|key| key.slot());
-        for slot in ahead.by_ref().take(4) {
-            probe.prefetch(slot);
-        }
-        for four in fours {
-            for slot in ahead.by_ref().take(4) {
-                probe.prefetch(slot);
-            }
-            let slots = [
-                four[0].slot(),
-                four[1].slot(),
-                four[2].slot(),
-                four[3].slot(),
-            ];
-            let scores = probe.four(slots);
-            for at in 0..4 {
-                again.push(Key::new(scores[at], slots[at]));
-            }
-        }
-        for key in rest {
-            again.push(Key::new(probe.one(key.slot()), key.slot()));
-        }
-        again.sort_unstable();
-        done.distances += count as u64;
-        // All scores are taken for such of small rows when their bytes are counted.
-        let more = size_of_val(probe.query).saturating_sub(codes.row_bytes());
-        done.bytes += (count * more) as u64;
     }
 }

@@ -6,47 +6,10 @@ use crate::engine::{Entry, NO_SLOT, Neighbor, Scoring, Selection};
 use crate::error::VectorizerError;
 use crate::gpu::memory::Ledger;
 use crate::gpu::testing;
+use data::{Dice, entry_of, integers, levels, reals};
 
-/// Numbers from a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
-    }
-}
-
-/// Small integers: sums of their products are exact in any order.
-fn integers(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
-    let mut dice = Dice(seed);
-    (0..count * dimension)
-        .map(|_| dice.below(19) as f32 - 9.0)
-        .collect()
-}
-
-fn levels(count: usize, max_connections: usize, seed: u64) -> Vec<u8> {
-    let mut dice = Dice(seed ^ 0xabcd);
-    let level = |dice: &mut Dice| {
-        (0..4)
-            .take_while(|_| dice.below(max_connections) == 0)
-            .count() as u8
-    };
-    (0..count).map(|_| level(&mut dice)).collect()
-}
-
-/// The slot with the highest level, of several the lowest.
-fn entry_of(levels: &[u8]) -> Option<Entry> {
-    let level = *levels.iter().max()?;
-    let slot = levels.iter().position(|of| *of == level)?;
-    Some(Entry {
-        slot: slot as u32,
-        level: level.into(),
-    })
-}
+mod data;
+mod oracle;
 
 fn layout(dimension: usize, scoring: Scoring, max_connections: usize) -> Layout {
     Layout {
@@ -75,12 +38,6 @@ fn engine(layout: Layout, rows: &[f32], chunk: Option<u64>) -> GpuEngine {
         engine.rows = Rows::with_chunks_of(&device, layout.dimension, chunk * row).unwrap();
         engine.graph = Graph::with_chunks_of(layout, chunk);
     }
-    add(&mut engine, rows);
-    engine
-}
-
-fn oracle(layout: Layout, rows: &[f32]) -> CpuEngine {
-    let mut engine = CpuEngine::new(layout, 1, Ledger::new(None)).unwrap();
     add(&mut engine, rows);
     engine
 }
@@ -118,164 +75,6 @@ fn same_links(ours: &dyn Engine, theirs: &dyn Engine, top: usize) {
             assert_eq!(ours, theirs, "row {at} of level {level}");
         }
     }
-}
-
-fn same_answers(ours: &dyn Engine, theirs: &dyn Engine, entry: Entry, beams: &[(usize, usize)]) {
-    let queries = integers(9, ours.layout().dimension, 77);
-    for &(ef, k) in beams {
-        for level in [0, entry.level] {
-            let walk = Walk {
-                entry,
-                level,
-                ef,
-                k,
-            };
-            let [ours, theirs] =
-                [ours, theirs].map(|engine| engine.walk(&queries, &walk, None).unwrap());
-            assert_eq!(ours.width(), theirs.width());
-            for (at, (ours, theirs)) in ours.iter().zip(theirs.iter()).enumerate() {
-                assert_eq!(ours, theirs, "query {at}, ef {ef}, k {k}, level {level}");
-            }
-        }
-    }
-}
-
-/// Links everything on both engines, compares every level, then some walks.
-fn equal(layout: Layout, rows: &[f32], chunk: Option<u64>, selection: Selection) {
-    let seed = rows.len() as u64;
-    println!("{layout:?}, {} numbers, seed {seed}", rows.len());
-    let levels = levels(rows.len() / layout.dimension, layout.max_connections, seed);
-    let mut ours = engine(layout, rows, chunk);
-    let mut theirs = oracle(layout, rows);
-    link(&mut ours, &levels, selection);
-    link(&mut theirs, &levels, selection);
-    let entry = entry_of(&levels).unwrap();
-    same_links(&ours, &theirs, entry.level);
-    same_answers(&ours, &theirs, entry, &[(1, 1), (10, 10), (100, 5)]);
-}
-
-#[test]
-fn small_graphs_are_those_of_the_cpu_engine() {
-    let layout = layout(3, Scoring::SquaredEuclidean, 4);
-    for count in [1, 2, 31, 32, 33] {
-        equal(layout, &integers(count, 3, count as u64), None, SELECTION);
-    }
-}
-
-#[test]
-fn graphs_are_those_of_the_cpu_engine_in_every_dimension_and_scoring() {
-    for (dimension, scoring) in [
-        (1, Scoring::NegativeDot),
-        (17, Scoring::NegativeDot),
-        (64, Scoring::SquaredEuclidean),
-        (2_100, Scoring::SquaredEuclidean),
-    ] {
-        let rows = integers(400, dimension, 5);
-        equal(layout(dimension, scoring, 8), &rows, None, SELECTION);
-    }
-}
-
-#[test]
-fn a_larger_graph_is_that_of_the_cpu_engine() {
-    let rows = integers(5_000, 17, 11);
-    equal(
-        layout(17, Scoring::SquaredEuclidean, 8),
-        &rows,
-        None,
-        SELECTION,
-    );
-}
-
-#[test]
-fn rows_and_links_may_lie_in_several_chunks() {
-    let rows = integers(1_000, 128, 12);
-    let layout = layout(128, Scoring::SquaredEuclidean, 16);
-    equal(layout, &rows, Some(128), SELECTION);
-}
-
-#[test]
-fn duplicates_are_linked_as_on_the_cpu_engine() {
-    let few = integers(10, 5, 13);
-    let mut dice = Dice(14);
-    let rows: Vec<f32> = (0..700)
-        .flat_map(|_| {
-            let at = dice.below(10) * 5;
-            few[at..at + 5].to_vec()
-        })
-        .collect();
-    for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
-        equal(layout(5, scoring, 4), &rows, None, SELECTION);
-    }
-}
-
-#[test]
-fn wide_rows_crowd_the_table_of_visited_slots() {
-    // 128 links a slot and narrow beams: the table is reset over and over.
-    let selection = Selection {
-        ef_construction: 30,
-        near: 30,
-        own: 100,
-        fill: 60,
-        relink_own: 128,
-        relink_fill: 100,
-    };
-    let rows = integers(1_000, 8, 15);
-    equal(
-        layout(8, Scoring::SquaredEuclidean, 64),
-        &rows,
-        None,
-        selection,
-    );
-}
-
-#[test]
-fn beams_of_every_width_find_what_the_cpu_engine_finds() {
-    let layout = layout(6, Scoring::SquaredEuclidean, 8);
-    let rows = integers(1_000, 6, 16);
-    let levels = levels(1_000, 8, 16);
-    let mut ours = engine(layout, &rows, None);
-    let mut theirs = oracle(layout, &rows);
-    link(&mut ours, &levels, SELECTION);
-    link(&mut theirs, &levels, SELECTION);
-    let beams = [32, 33, 64, 65, 128, 256, 257, 512, 1024].map(|ef| (ef, ef));
-    let entry = entry_of(&levels).unwrap();
-    same_answers(&ours, &theirs, entry, &beams);
-    // Many walks at once take fewer threads each, and a smaller table.
-    let walk = Walk {
-        entry,
-        level: 0,
-        ef: 300,
-        k: 100,
-    };
-    let queries = integers(140, 6, 78);
-    let [ours, theirs]: [Hits; 2] =
-        [&ours as &dyn Engine, &theirs].map(|engine| engine.walk(&queries, &walk, None).unwrap());
-    for (at, (ours, theirs)) in ours.iter().zip(theirs.iter()).enumerate() {
-        assert_eq!(ours, theirs, "query {at} of many");
-    }
-}
-
-#[test]
-fn lanes_that_cannot_exchange_values_build_the_same_graph() {
-    let layout = layout(50, Scoring::NegativeDot, 8);
-    let rows = integers(300, 50, 17);
-    let levels = levels(300, 8, 17);
-    let mut theirs = engine(layout, &rows, None);
-    let mut ours = engine(layout, &rows, None);
-    ours.exchange = false;
-    link(&mut ours, &levels, SELECTION);
-    link(&mut theirs, &levels, SELECTION);
-    let entry = entry_of(&levels).unwrap();
-    same_links(&ours, &theirs, entry.level);
-    same_answers(&ours, &theirs, entry, &[(20, 20)]);
-}
-
-/// Rows whose scores depend on the order of summation.
-fn reals(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
-    let mut dice = Dice(seed);
-    (0..count * dimension)
-        .map(|_| dice.below(1 << 24) as f32 / (1 << 23) as f32 - 1.0)
-        .collect()
 }
 
 #[test]

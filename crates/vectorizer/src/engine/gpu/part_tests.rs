@@ -145,18 +145,6 @@ fn run<P: bytemuck::Pod>(
     read
 }
 
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u32) -> u32 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as u32 % end
-    }
-}
-
 #[test]
 fn new_entries_are_merged_in_order_and_the_first_without_a_flag_is_found() {
     const FLAG: u32 = 1 << 31;
@@ -170,7 +158,7 @@ fn new_entries_are_merged_in_order_and_the_first_without_a_flag_is_found() {
             ("FRESH", FRESH as u32),
         ],
     );
-    let mut dice = Dice(3);
+    let mut dice = fastrand::Rng::with_seed(3);
     let mut input = Vec::new();
     let mut params = Vec::new();
     let mut expected = Vec::new();
@@ -179,15 +167,15 @@ fn new_entries_are_merged_in_order_and_the_first_without_a_flag_is_found() {
             for room in [held.max(1), (held + 5).min(ROOM), ROOM] {
                 // Few keys: ties, which slots break. Two thirds of the old ones have a flag.
                 let mut old: Vec<(u32, u32)> = (0..held as u32)
-                    .map(|at| (dice.below(40), 2 * at))
+                    .map(|at| (dice.u32(..40), 2 * at))
                     .collect();
                 old.sort_unstable();
                 let old: Vec<_> = old
                     .into_iter()
-                    .map(|(key, slot)| (key, if dice.below(3) > 0 { slot | FLAG } else { slot }))
+                    .map(|(key, slot)| (key, if dice.u32(..3) > 0 { slot | FLAG } else { slot }))
                     .collect();
                 let new: Vec<(u32, u32)> = (0..fresh as u32)
-                    .map(|_| (dice.below(40), 2 * dice.below(700) + 1))
+                    .map(|_| (dice.u32(..40), 2 * dice.u32(..700) + 1))
                     .collect::<std::collections::BTreeSet<_>>()
                     .into_iter()
                     .rev()

@@ -1,28 +1,9 @@
+//! Scores of every set of instructions against those in f64.
+
 use super::*;
 use crate::config::Precision;
 use crate::engine::code;
-
-/// xorshift: the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn integers(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| (self.next() % 33) as f32 - 16.0).collect()
-    }
-
-    fn reals(&mut self, n: usize) -> Vec<f32> {
-        (0..n)
-            .map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0)
-            .collect()
-    }
-}
+use crate::engine::cpu::random::Random;
 
 fn naive(scoring: Scoring, a: &[f32], b: &[f32]) -> f64 {
     let pairs = a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
@@ -77,7 +58,10 @@ fn integers_score_exactly() {
     let mut random = Random(1);
     for distance in distances() {
         for dimension in dimensions() {
-            let (a, b) = (random.integers(dimension), random.integers(dimension));
+            let (a, b) = (
+                random.integers(16, dimension),
+                random.integers(16, dimension),
+            );
             let score = f64::from(distance.one(&a, &b));
             assert_eq!(
                 score,

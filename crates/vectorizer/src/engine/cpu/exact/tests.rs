@@ -1,3 +1,5 @@
+//! Exact search against every score in f64.
+
 use std::ops::Range;
 
 use proptest::prelude::*;
@@ -6,32 +8,10 @@ use super::*;
 use crate::engine::Scoring;
 use crate::engine::cpu::distance::Instructions;
 use crate::engine::cpu::pool::Purpose;
+use crate::engine::cpu::random::Random;
 use crate::gpu::memory::Ledger;
 
 const SCORINGS: [Scoring; 2] = [Scoring::SquaredEuclidean, Scoring::NegativeDot];
-
-/// xorshift: the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Whole numbers around zero, few of them, so that there are many ties.
-    fn integers(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| (self.next() % 9) as f32 - 4.0).collect()
-    }
-
-    fn reals(&mut self, n: usize) -> Vec<f32> {
-        (0..n)
-            .map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0)
-            .collect()
-    }
-}
 
 fn rows(dimension: usize, values: &[f32]) -> Rows {
     let mut rows = Rows::new(dimension, Ledger::new(None)).unwrap();
@@ -101,9 +81,9 @@ fn integers_are_answered_exactly_at_awkward_sizes() {
     for instructions in Instructions::available() {
         for dimension in [1, 3, 5, 7, 16, 17, 127, 784, 1536] {
             for count in [1, 2, 31, 32, 33, 64, 300] {
-                let values = random.integers(count * dimension);
+                let values = random.integers(4, count * dimension);
                 let rows = rows(dimension, &values);
-                let queries = random.integers(13 * dimension);
+                let queries = random.integers(4, 13 * dimension);
                 let n = count as u32;
                 for (threads, k, slots) in [
                     (1, 1, 0..n),
@@ -137,9 +117,9 @@ fn integers_are_answered_exactly_at_awkward_sizes() {
 fn more_than_a_block_and_a_chunk_is_answered_exactly() {
     let mut random = Random(2);
     for (dimension, count) in [(17, 20_000), (5, 70_000), (784, 6_000)] {
-        let values = random.integers(count * dimension);
+        let values = random.integers(4, count * dimension);
         let rows = rows(dimension, &values);
-        let queries = random.integers(29 * dimension);
+        let queries = random.integers(4, 29 * dimension);
         for threads in [1, 2, 3] {
             let pool = Pool::new(threads, Purpose::Search);
             for scoring in SCORINGS {
@@ -301,7 +281,7 @@ proptest! {
         seed in 1u64..,
     ) {
         let mut random = Random(seed);
-        let mut numbers = |n| if whole { random.integers(n) } else { random.reals(n) };
+        let mut numbers = |n| if whole { random.integers(4, n) } else { random.reals(n) };
         let values = numbers(count * dimension);
         let queries = numbers(asked * dimension);
         let rows = rows(dimension, &values);

@@ -1,0 +1,101 @@
+//! One graph and one answer, whatever the engine, the run and the batch.
+
+use super::*;
+
+#[test]
+fn every_engine_builds_the_same_graph_and_finds_the_same() {
+    for (count, dimension) in [
+        (1, 3),
+        (2, 3),
+        (31, 16),
+        (32, 1),
+        (33, 17),
+        (1000, 16),
+        (1000, 64),
+        (5000, 16),
+    ] {
+        for metric in METRICS {
+            if count == 5000 && metric != DistanceMetric::Euclidean {
+                // A software adapter takes a minute for each; 1,000 show the other metrics.
+                continue;
+            }
+            let seed = (count + dimension) as u64;
+            // Unit rows are exact where a length is a power of two.
+            let make = if metric == DistanceMetric::Cosine {
+                sign_rows
+            } else {
+                integer_rows
+            };
+            if metric == DistanceMetric::Cosine && ![1, 4, 16, 64].contains(&dimension) {
+                continue;
+            }
+            let rows = make(seed, count, dimension);
+            let queries = make(seed + 1, 100, dimension);
+            let graphs: Vec<_> = contexts()
+                .iter()
+                .map(|context| {
+                    grown(
+                        context,
+                        dimension,
+                        metric,
+                        &rows,
+                        count - (count / 10).min(100),
+                    )
+                })
+                .collect();
+            let told = format!("{metric} {count} x {dimension}, seed {seed}");
+            let levels = graphs[0].stats().top_level;
+            let found = graphs[0].search(&queries, 10, &GRAPH).unwrap();
+            for other in &graphs[1..] {
+                assert_eq!(other.stats().top_level, levels, "{told}");
+                for level in 0..=levels {
+                    assert_eq!(
+                        other.links(level).unwrap(),
+                        graphs[0].links(level).unwrap(),
+                        "{told}, level {level}"
+                    );
+                }
+                assert_eq!(other.search(&queries, 10, &GRAPH).unwrap(), found, "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_graph_again() {
+    for context in contexts() {
+        let rows = random_rows(9, 3000, 24);
+        let graphs = [0, 1].map(|_| grown(&context, 24, DistanceMetric::Euclidean, &rows, 2700));
+        assert_eq!(graphs[0].stats().top_level, graphs[1].stats().top_level);
+        for level in 0..=graphs[0].stats().top_level {
+            assert_eq!(
+                graphs[0].links(level).unwrap(),
+                graphs[1].links(level).unwrap(),
+                "{context} level {level}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_answer_does_not_depend_on_the_batch() {
+    for context in contexts() {
+        let rows = random_rows(1, 3000, 32);
+        let graph = built(&context, 32, DistanceMetric::Cosine, &rows);
+        let queries = random_rows(2, 1000, 32);
+        let all = graph.search(&queries, 10, &GRAPH).unwrap().hits;
+        for size in [1, 7, 64] {
+            let blocks = if size == 64 { 4 } else { 30 };
+            for (block, queries) in queries.chunks(size * 32).enumerate().take(blocks) {
+                let some = graph.search(queries, 10, &GRAPH).unwrap().hits;
+                for (number, hits) in some.iter().enumerate() {
+                    assert_eq!(
+                        hits,
+                        all.of(block * size + number),
+                        "{context} batches of {size}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Graphs from which the dead are taken out.
+
+use super::*;
+
+#[test]
+fn every_engine_is_left_with_the_same_graph_when_the_dead_are_taken_out() {
+    for (count, dimension, m, share) in [
+        (1, 3, 16, 0.0),
+        (40, 3, 16, 0.7),
+        (600, 16, 16, 0.99),
+        (600, 16, 5, 0.7),
+        (1100, 16, 16, 0.75),
+        (400, 33, 40, 0.3),
+        (800, 16, 16, 0.05),
+        (300, 16, 16, 0.0),
+    ] {
+        let seed = (count + m) as u64;
+        let rows = integer_rows(seed, count, dimension);
+        let options = CollectionOptions {
+            hnsw: HnswConfig {
+                max_connections: m,
+                ..HnswConfig::default()
+            },
+            ..CollectionOptions::default()
+        };
+        let alive = some(seed + 2, count, share);
+        let told = format!(
+            "{} of {count} x {dimension}, M {m}, seed {seed}",
+            alive.len()
+        );
+        let graphs: Vec<_> = contexts()
+            .iter()
+            .map(|context| {
+                let mut graph = built(context, dimension, &rows, options);
+                graph.consolidate(&alive).unwrap();
+                graph
+                    .check()
+                    .unwrap_or_else(|error| panic!("{context}: {told}: {error}"));
+                assert_eq!((graph.len(), graph.linked()), (alive.len(), alive.len()));
+                for (number, slot) in (0..).zip(alive.iter()) {
+                    let row = &rows[slot as usize * dimension..][..dimension];
+                    assert_eq!(
+                        graph.get(number).unwrap().unwrap(),
+                        row,
+                        "{context}: {told}"
+                    );
+                }
+                graph
+            })
+            .collect();
+        for graph in &graphs[1..] {
+            assert_eq!(
+                graph.topology().unwrap(),
+                graphs[0].topology().unwrap(),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_the_dead_a_graph_is_as_good_as_a_new_one() {
+    let (seed, dimension) = (77, 24);
+    for context in contexts() {
+        let (count, asked) = if !context.device().is_cpu() {
+            (1200, 60)
+        } else {
+            (10_000, 200)
+        };
+        let rows = clusters(seed, count, dimension, 40);
+        let queries = clusters(seed, count + asked, dimension, 40)[count * dimension..].to_vec();
+        for share in [0.75, 0.5] {
+            let alive = some(seed, count, share);
+            let mut graph = plain(&context, dimension, &rows);
+            graph.consolidate(&alive).unwrap();
+            graph.check().unwrap();
+            let left: Vec<f32> = alive
+                .iter()
+                .flat_map(|slot| {
+                    rows[slot as usize * dimension..][..dimension]
+                        .iter()
+                        .copied()
+                })
+                .collect();
+            let all = SlotSet::full(alive.len());
+            let fresh = plain(&context, dimension, &left);
+            let [ours, theirs] = [&graph, &fresh]
+                .map(|graph| recall(graph, &left, &queries, &all, SearchPath::Graph));
+            let told = format!("{context}: {share} of {count}, seed {seed}");
+            assert!(
+                ours >= theirs - 0.01,
+                "{told}: recall {ours}, of a new graph {theirs}"
+            );
+        }
+    }
+}
+
+#[test]
+fn losses_add_up_until_the_rest_is_linked_anew() {
+    // Three times 15 of 100: brought together, brought together, linked anew with 61 of 100 left.
+    let (seed, dimension) = (21, 32);
+    let mut rows = random_rows(seed, 6000, dimension);
+    let mut graph = plain(&Context::cpu(), dimension, &rows);
+    let mut links = Vec::new();
+    for round in 0..3 {
+        let alive = some(seed + round, graph.len(), 0.85);
+        graph.consolidate(&alive).unwrap();
+        graph.check().unwrap();
+        let row = |slot: u32| &rows[slot as usize * dimension..][..dimension];
+        rows = alive.iter().flat_map(row).copied().collect();
+        links.push(
+            graph.links(0).unwrap() == plain(&Context::cpu(), dimension, &rows).links(0).unwrap(),
+        );
+    }
+    assert_eq!(links, [false, false, true], "seed {seed}");
+}
+
+#[test]
+fn slots_that_come_later_are_linked_to_what_is_left() {
+    for context in contexts() {
+        // Before the dead are taken out, with a tail, and in the end.
+        let [linked, tailed, count] = if context.device().is_cpu() {
+            [2000, 2500, 3000]
+        } else {
+            [500, 600, 800]
+        };
+        let dimension = 12;
+        let rows = random_rows(5, count, dimension);
+        let mut graph = plain(&context, dimension, &rows[..linked * dimension]);
+        let alive = some(3, linked, 0.8);
+        graph
+            .append(&rows[linked * dimension..tailed * dimension])
+            .unwrap();
+        let mut with_tail = alive.clone();
+        with_tail.extend(slots(tailed).skip(linked));
+        with_tail.remove(slots(linked).end + 1);
+        graph.consolidate(&with_tail).unwrap();
+        assert_eq!(
+            (graph.len(), graph.linked()),
+            (with_tail.len(), alive.len())
+        );
+        graph.append(&rows[tailed * dimension..]).unwrap();
+        graph.build(|_| ControlFlow::Continue(())).unwrap();
+        graph.check().unwrap();
+        let left: Vec<f32> = with_tail
+            .iter()
+            .chain(slots(count).skip(tailed))
+            .flat_map(|slot| {
+                rows[slot as usize * dimension..][..dimension]
+                    .iter()
+                    .copied()
+            })
+            .collect();
+        let queries = random_rows(6, 100, dimension);
+        let all = SlotSet::full(graph.len());
+        let recall = recall(&graph, &left, &queries, &all, SearchPath::Graph);
+        assert!(recall >= 0.98, "{context}: recall {recall}");
+    }
+}
