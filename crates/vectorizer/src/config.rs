@@ -113,7 +113,7 @@ impl HnswConfig {
 }
 
 /// What a collection does when its device has no room for more, or is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FallbackPolicy {
     /// The call fails with [`VectorizerError::VramFallback`] and nothing has changed: the caller decides. `stats().fallback` holds the
@@ -166,7 +166,7 @@ impl Default for CollectionOptions {
 }
 
 /// Which way a search is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SearchPath {
     /// The planner chooses by size; `stats()` says what it chose.

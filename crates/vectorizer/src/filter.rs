@@ -92,7 +92,7 @@ pub(crate) use time::Time;
 pub const MAX_FILTER_DEPTH: usize = 32;
 
 /// Conditions on a vector's id and payload; see the [module](self) for what they mean.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     /// All of these hold.
     pub must: Vec<Condition>,
@@ -103,7 +103,7 @@ pub struct Filter {
 }
 
 /// One condition of a [`Filter`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
     /// A value at `key` matches.
@@ -142,7 +142,8 @@ pub enum Condition {
 }
 
 /// What values are held against.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Match {
     /// Equal to this.
     Value(Scalar),
@@ -164,7 +165,7 @@ pub enum Scalar {
 }
 
 /// Bounds, all of which hold: of numbers, or of times in RFC 3339.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Range {
     /// Greater than this.
     pub gt: Option<Bound>,
@@ -177,7 +178,7 @@ pub struct Range {
 }
 
 /// One end of a [`Range`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
     /// A number.
     Number(Number),
@@ -216,6 +217,8 @@ impl PartialEq for IdPredicate {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
+
+impl Eq for IdPredicate {}
 
 impl Filter {
     /// All of these hold.

@@ -1,5 +1,6 @@
 //! What a filter is for beside searching: counting, going through in order, deleting; and the indexes that make it quick.
 
+use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,7 +44,8 @@ pub struct FilterStats {
 pub struct Cursor(u64);
 
 /// A part of a collection, in the order of insertion.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Page<T> {
     /// What was found.
     pub items: Vec<T>,
@@ -52,7 +54,8 @@ pub struct Page<T> {
 }
 
 /// A vector without its components.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Item {
     /// Its id.
     pub id: String,
@@ -321,7 +324,7 @@ impl Collection {
     }
 }
 
-/// All vectors that pass, in the order of insertion; made by [`Collection::vectors`].
+/// All vectors that pass, in the order of insertion; made by [`Collection::vectors`]. An error is the last that comes.
 #[derive(Debug)]
 pub struct Vectors<'c> {
     collection: &'c Collection,
@@ -362,3 +365,5 @@ impl Iterator for Vectors<'_> {
         }
     }
 }
+
+impl FusedIterator for Vectors<'_> {}

@@ -45,6 +45,19 @@ impl FromStr for DeviceChoice {
     }
 }
 
+impl fmt::Display for DeviceChoice {
+    /// The words that [`DeviceChoice::from_str`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Gpu => "gpu",
+            Self::Cpu => "cpu",
+            Self::Software => "software",
+            Self::Named(name) => name,
+        })
+    }
+}
+
 impl DeviceChoice {
     /// What `VECTORIZER_DEVICE` asks for; `Auto` where it is not set.
     ///
@@ -100,7 +113,7 @@ impl Context {
             ),
             other => {
                 return Err(VectorizerError::NoDevice {
-                    wanted: format!("{other:?}"),
+                    wanted: other.to_string(),
                     advice: "this build has no GPU engine: build with the `gpu` feature".to_owned(),
                 });
             }
@@ -248,6 +261,7 @@ mod tests {
             ("H200", DeviceChoice::Named("h200".to_owned())),
         ] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap(), choice, "{text:?}");
+            assert_eq!(choice.to_string().parse::<DeviceChoice>().unwrap(), choice);
         }
     }
 

@@ -32,7 +32,7 @@ pub enum Backend {
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Metal => "metal",
             Self::Vulkan => "vulkan",
             Self::Dx12 => "dx12",
@@ -61,7 +61,7 @@ pub enum DeviceKind {
 
 impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Discrete => "discrete GPU",
             Self::Integrated => "integrated GPU",
             Self::Virtual => "virtual GPU",
