@@ -19,6 +19,8 @@ pub const MAX_DIMENSION: usize = 65_536;
 pub const MAX_ID_BYTES: usize = 65_535;
 /// The highest level a graph can have.
 pub const MAX_LEVEL: usize = 30;
+/// The most threads that a collection can ask for.
+pub const MAX_THREADS: usize = 4096;
 
 /// The parameters of the HNSW graph, in the words of its paper (Malkov and Yashunin, arXiv 1603.09320).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -140,7 +142,7 @@ pub struct CollectionOptions {
     pub hnsw: HnswConfig,
     /// Seeds the levels: the same seed and input give the same graph.
     pub seed: u64,
-    /// Threads of the CPU engine; 0 is all cores.
+    /// Threads of the CPU engine, up to [`MAX_THREADS`]; 0 is all cores.
     pub threads: usize,
     /// The most bytes of the device's memory that the collection may take, for vectors, links and whatever it needs in passing.
     /// `None`: what its context allows, and without a limit there, [`DEFAULT_SHARE`](crate::gpu::device::DEFAULT_SHARE) of what the
@@ -163,6 +165,28 @@ impl Default for CollectionOptions {
             precision: Precision::F32,
         }
     }
+}
+
+impl CollectionOptions {
+    /// Says whether every field is within its bounds. Whoever takes options checks this.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidConfig`] names the first field that is not.
+    pub fn validate(&self) -> Result<()> {
+        check_threads(self.threads)?;
+        self.hnsw.validate()
+    }
+}
+
+pub(crate) fn check_threads(threads: usize) -> Result<()> {
+    if threads <= MAX_THREADS {
+        return Ok(());
+    }
+    Err(VectorizerError::InvalidConfig {
+        field: "threads",
+        actual: threads.to_string(),
+        expected: "0 to 4096",
+    })
 }
 
 /// Which way a search is answered.

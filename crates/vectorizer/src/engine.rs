@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::{HnswConfig, Precision};
+use crate::config::{HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
@@ -378,12 +378,14 @@ pub(crate) fn estimate_memory(
     config: &HnswConfig,
     precision: Precision,
 ) -> MemoryEstimate {
+    // There is no error to refuse by: what cannot be counts as the nearest that can.
     let layout = Layout {
-        dimension,
+        dimension: dimension.clamp(1, MAX_DIMENSION),
         scoring: Scoring::SquaredEuclidean,
-        max_connections: config.max_connections,
+        max_connections: config.max_connections.clamp(2, MAX_CONNECTIONS),
         precision,
     };
+    let vectors = vectors.min(MAX_SLOTS);
     #[cfg(feature = "gpu")]
     if !device.is_cpu() {
         return gpu::estimate(layout, vectors);

@@ -17,7 +17,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config::{CollectionOptions, HnswConfig, SearchPath};
+use crate::config::{CollectionOptions, HnswConfig, SearchPath, check_threads};
 use crate::engine::{Attachment, Counters, Entry, Hits, LinkBatch, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
@@ -142,7 +142,7 @@ impl HnswGraph {
         metric: DistanceMetric,
         options: CollectionOptions,
     ) -> Result<Self> {
-        options.hnsw.validate()?;
+        options.validate()?;
         let storage = VectorStorage::with_options(context, dimension, metric, &options)?;
         Ok(Self {
             storage,
@@ -217,8 +217,9 @@ impl HnswGraph {
     /// back. `threads` are the CPU engine's (0: all cores).
     ///
     /// # Errors
-    /// No room there, or a device failed; everything is where it was.
+    /// [`VectorizerError::InvalidConfig`] for too many threads, no room there, or a device failed; everything is where it was.
     pub fn move_to(&mut self, context: &Context, threads: usize) -> Result<()> {
+        check_threads(threads)?;
         *self = self.copied_to(&context.device(), threads)?;
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::store::{
 pub struct OpenOptions {
     /// When changes are on the disk.
     pub durability: Durability,
-    /// Threads of the CPU engine; 0 is all cores.
+    /// See [`CollectionOptions::threads`].
     pub threads: usize,
     /// See [`CollectionOptions::vram_limit`].
     pub vram_limit: Option<u64>,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::engine::{NO_SLOT, slot};
+use crate::engine::{MAX_SLOTS, NO_SLOT, slot};
 
 /// A set of slots, a bit for each. Slots beyond the last one that was ever put in are not in it.
 #[derive(Debug, Clone, Default)]
@@ -18,9 +18,10 @@ impl SlotSet {
         Self::default()
     }
 
-    /// Slots `0..count`.
+    /// Slots `0..count`; of a larger count than [`MAX_SLOTS`] those that there can be.
     #[must_use]
     pub fn full(count: usize) -> Self {
+        let count = count.min(MAX_SLOTS);
         let mut words = vec![u64::MAX; count.div_ceil(64)];
         if let (Some(last), rest @ 1..) = (words.last_mut(), count % 64) {
             *last = (1 << rest) - 1;
@@ -37,8 +38,11 @@ impl SlotSet {
             .is_some_and(|word| word >> (slot % 64) & 1 == 1)
     }
 
-    /// Puts `slot` in; whether it was not in before.
+    /// Puts `slot` in; whether it was not in before. What is no slot ([`MAX_SLOTS`] and above, [`NO_SLOT`] among it) is not put in.
     pub fn insert(&mut self, slot: u32) -> bool {
+        if slot as usize >= MAX_SLOTS {
+            return false;
+        }
         let at = slot as usize / 64;
         if at >= self.words.len() {
             self.words.resize(at + 1, 0);

@@ -171,7 +171,8 @@ impl Context {
     }
 
     /// How much of the device's memory `vectors` vectors of `dimension` components and their graph will take, when they are added in one
-    /// batch and linked. Within 5 % of what is then taken; adding step by step can take a thirtieth more.
+    /// batch and linked. Within 5 % of what is then taken; adding step by step can take a thirtieth more. Figures that no collection can have
+    /// count as the nearest that one can.
     ///
     /// ```
     /// use vectorizer::config::HnswConfig;
