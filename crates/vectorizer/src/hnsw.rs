@@ -1,4 +1,4 @@
-//! The algorithm: a hierarchical navigable small world graph, built in batches, over any [`Engine`](crate::engine::Engine).
+//! The algorithm: a hierarchical navigable small world graph, built in batches, over any `Engine`.
 //!
 //! The words are those of the paper (Malkov and Yashunin, arXiv 1603.09320); the way of building in batches is that of
 //! ParlayANN (arXiv 2305.04359) and Jasper (arXiv 2601.07048).

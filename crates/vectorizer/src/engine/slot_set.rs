@@ -157,7 +157,7 @@ impl SlotSet {
 
     /// The numbers that the slots in it have among one another, for slots `0..count`; [`NO_SLOT`] for the others.
     #[must_use]
-    pub fn numbering(&self, count: usize) -> Vec<u32> {
+    pub(crate) fn numbering(&self, count: usize) -> Vec<u32> {
         let mut numbers = vec![NO_SLOT; count];
         for (number, slot) in self.iter_in(0..slot(count)).enumerate() {
             numbers[slot as usize] = crate::engine::slot(number);

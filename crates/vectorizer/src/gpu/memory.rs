@@ -98,13 +98,13 @@ pub struct Ledger(Arc<Inner>);
 impl Ledger {
     /// Books with nothing in them; no limit if `None`.
     #[must_use]
-    pub fn new(limit: Option<u64>) -> Self {
+    pub(crate) fn new(limit: Option<u64>) -> Self {
         Self::with(limit, None, Faults::default())
     }
 
     /// Books within these: what is taken there is taken here as well.
     #[must_use]
-    pub fn child(&self, limit: Option<u64>) -> Self {
+    pub(crate) fn child(&self, limit: Option<u64>) -> Self {
         Self::with(limit, Some(self.clone()), self.0.faults.clone())
     }
 
@@ -133,14 +133,9 @@ impl Ledger {
 
     /// The lowest limit that holds for these books: their own, or one of those above.
     #[must_use]
-    pub fn lowest_limit(&self) -> Option<u64> {
+    pub(crate) fn lowest_limit(&self) -> Option<u64> {
         let above = self.0.parent.as_ref().and_then(Self::lowest_limit);
         self.limit().into_iter().chain(above).min()
-    }
-
-    /// Another limit from now on. What is taken already stays taken.
-    pub fn set_limit(&self, limit: Option<u64>) {
-        self.0.books.lock().limit = limit;
     }
 
     /// The figures over all labels.
@@ -184,7 +179,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`VectorizerError::VramLimitExceeded`], with the limit that is in the way.
-    pub fn admit(&self, bytes: u64) -> Result<()> {
+    pub(crate) fn admit(&self, bytes: u64) -> Result<()> {
         self.0.books.lock().check(bytes)?;
         self.0
             .parent
@@ -196,7 +191,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`VectorizerError::VramLimitExceeded`]; nothing is taken.
-    pub fn take(&self, label: Label, bytes: u64) -> Result<Lease> {
+    pub(crate) fn take(&self, label: Label, bytes: u64) -> Result<Lease> {
         if bytes > 0 {
             match self.0.faults.meet(Point::Allocate) {
                 Some(Fault::Lose) => {
@@ -308,7 +303,7 @@ impl Drop for Watch {
 
 /// Bytes taken from a device; given back when dropped.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     ledger: Ledger,
     label: Label,
     bytes: u64,
@@ -319,12 +314,12 @@ pub struct Lease {
 impl Lease {
     /// How many bytes are taken.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Takes over the bytes of another lease with the same label and ledger, as if both had been taken at once.
-    pub fn absorb(&mut self, mut other: Self) {
+    pub(crate) fn absorb(&mut self, mut other: Self) {
         debug_assert_eq!(self.label, other.label, "leases of one label");
         debug_assert!(
             Arc::ptr_eq(&self.ledger.0, &other.ledger.0),
@@ -336,7 +331,7 @@ impl Lease {
     }
 
     /// States how many of them hold data.
-    pub fn set_used(&self, used: u64) {
+    pub(crate) fn set_used(&self, used: u64) {
         debug_assert!(used <= self.bytes, "more used than taken");
         let replaced = || self.used.swap(used, Ordering::Relaxed);
         self.ledger.use_now(self.label, used, &replaced);

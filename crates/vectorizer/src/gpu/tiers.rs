@@ -44,8 +44,7 @@ pub struct Tier {
 
 impl Tier {
     /// The CPU engine: no limit of a device applies to it.
-    #[must_use]
-    pub fn cpu() -> Self {
+    pub(crate) fn cpu() -> Self {
         Self {
             subgroups: None,
             f16: false,
