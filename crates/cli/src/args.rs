@@ -203,7 +203,8 @@ pub(crate) struct SearchArguments {
 
 /// Reads the name of a precision.
 pub(crate) fn precision() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse())
+    PossibleValuesParser::new(Precision::ALL.iter().map(|form| form.name()))
+        .try_map(|name| name.parse())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

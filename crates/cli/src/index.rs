@@ -48,6 +48,7 @@ pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Colle
         let (linking, done, total) = match now {
             Opening::Reading { done, total } => (false, done, total),
             Opening::Linking(progress) => (true, progress.linked, progress.total),
+            _ => return ControlFlow::Continue(()),
         };
         if stage.as_ref().is_none_or(|(was, _)| *was != linking) {
             let what = if linking {

@@ -177,6 +177,7 @@ impl State {
 
 /// Where a collection is and what it has done.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CollectionStats {
     /// The name of the device it is on now.
     pub device: String,

@@ -117,6 +117,7 @@ impl HnswConfig {
 /// What a collection does when its device has no room for more, or is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum FallbackPolicy {
     /// The call fails with [`VectorizerError::VramFallback`] and nothing has changed: the caller decides. `stats().fallback` holds the
     /// figures behind it. A lost device is [`VectorizerError::DeviceLost`].
@@ -192,6 +193,7 @@ pub(crate) fn check_threads(threads: usize) -> Result<()> {
 /// Which way a search is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SearchPath {
     /// The planner chooses by size; `stats()` says what it chose.
     #[default]

@@ -198,13 +198,13 @@ impl Hits {
     }
 
     /// The lists, query by query.
-    pub fn iter(&self) -> impl Iterator<Item = &[Neighbor]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Neighbor]> + DoubleEndedIterator {
         (0..self.queries()).map(|query| self.of(query))
     }
 }
 
 /// Where a walk down the levels begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The slot with the highest level (of several, the lowest slot).
     pub slot: u32,
@@ -322,8 +322,9 @@ pub(crate) struct Attachment {
     pub to: u32,
 }
 
-/// What an engine has done so far: the work behind the clock.
+/// What an engine has done so far: the work behind the clock. It only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct Counters {
     /// Scores computed, for searching and building.
     pub distances: u64,
@@ -331,6 +332,18 @@ pub struct Counters {
     pub hops: u64,
     /// Bytes of rows and links that this work had to read.
     pub bytes: u64,
+}
+
+impl Counters {
+    /// What was done since `earlier` counters of the same graph.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            distances: self.distances.saturating_sub(earlier.distances),
+            hops: self.hops.saturating_sub(earlier.hops),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+        }
+    }
 }
 
 /// A change that is worked out and not yet visible.
@@ -357,6 +370,7 @@ pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Bo
 
 /// What vectors and their graph will take on a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct MemoryEstimate {
     /// The vectors, and the small form of them that walks compare, if there is one.
     pub rows: u64,

@@ -39,6 +39,7 @@ use topology::Mend;
 
 /// How far a build has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Vectors that are linked.
     pub linked: usize,
@@ -48,6 +49,7 @@ pub struct Progress {
 
 /// What a search found and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The neighbours of each query.
     pub hits: Hits,
@@ -56,7 +58,8 @@ pub struct Answer {
 }
 
 /// The state and the work of a graph.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct GraphStats {
     /// Vectors there are.
     pub count: usize,

@@ -112,6 +112,7 @@ impl FromStr for DistanceMetric {
 
 /// One hit of a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SearchResult {
     /// The id the vector was added under.
     pub id: String,

@@ -59,6 +59,7 @@ const CACHE_BYTES: usize = 16 << 20;
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Durability {
     /// Before the call returns: it survives a crash of the program and a power cut.
     #[default]

@@ -16,7 +16,8 @@ use crate::store::{
     self, CheckReport, Durability, FIRST_FORMAT, GraphFile, Header, Store, StoreStats,
 };
 
-/// How to open a collection, beyond what it is itself.
+/// How to open a collection, beyond what it is itself. Fields come with versions: take those that do not matter from
+/// `..OpenOptions::default()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OpenOptions {
     /// When changes are on the disk.
@@ -31,6 +32,7 @@ pub struct OpenOptions {
 
 /// How far opening has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Opening {
     /// Vectors on their way from the disk to the device.
     Reading {

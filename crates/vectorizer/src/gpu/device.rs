@@ -19,6 +19,7 @@ use crate::gpu::tiers::Tier;
 /// The interface through which a device is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Backend {
     /// Apple's.
     Metal,
@@ -44,6 +45,7 @@ impl fmt::Display for Backend {
 /// What sort of device it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DeviceKind {
     /// A GPU with memory of its own.
     Discrete,
@@ -74,6 +76,7 @@ impl fmt::Display for DeviceKind {
 
 /// What is known of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DeviceInfo {
     /// Its name.
     pub name: String,

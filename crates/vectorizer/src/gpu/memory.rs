@@ -12,6 +12,7 @@ use crate::gpu::faults::{Fault, Faults, Point};
 /// What memory is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Label {
     /// Vectors.
     Rows,
@@ -25,7 +26,7 @@ pub enum Label {
 
 impl Label {
     /// Every label, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Rows, Self::Graph, Self::Pool, Self::Kernels];
+    pub const ALL: &'static [Self] = &[Self::Rows, Self::Graph, Self::Pool, Self::Kernels];
 
     /// The label as reports spell it.
     #[must_use]
@@ -47,6 +48,7 @@ impl fmt::Display for Label {
 
 /// The figures of one label, or of all together, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct Account {
     /// Taken now.
     pub taken: u64,
@@ -152,12 +154,12 @@ impl Ledger {
 
     /// The figures over all labels and of each, as they stand at one moment.
     #[must_use]
-    pub fn statement(&self) -> (Account, [(Label, Account); Label::ALL.len()]) {
-        let books = self.0.books.lock();
-        (
-            books.total,
-            Label::ALL.map(|label| (label, books.labels[label as usize])),
-        )
+    pub fn statement(&self) -> (Account, Vec<(Label, Account)>) {
+        let (total, labels) = {
+            let books = self.0.books.lock();
+            (books.total, books.labels)
+        };
+        (total, Label::ALL.iter().copied().zip(labels).collect())
     }
 
     /// Bytes that hold data over bytes taken, without those of the pool, which only pass through; 1 where nothing is taken.

@@ -34,6 +34,7 @@ const PASSED_OVER: u64 = 4096;
 
 /// The figures of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[non_exhaustive]
 pub struct PoolStats {
     /// Bytes of buffers that are lent out now.
     pub bytes_in_use: u64,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Sizes of a cooperative matrix product the device has an instruction for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MatrixShape {
     /// Rows of the result.
     pub m: u32,
@@ -17,6 +18,7 @@ pub struct MatrixShape {
 
 /// What a device can do, from its own limits and features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Tier {
     /// Smallest and largest number of lanes that run in step, where lanes can exchange values.
     pub subgroups: Option<(u32, u32)>,

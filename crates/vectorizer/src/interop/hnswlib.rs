@@ -43,6 +43,7 @@ const DELETED: u8 = 1;
 
 /// What went out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exported {
     /// Vectors.
     pub vectors: usize,
@@ -52,6 +53,7 @@ pub struct Exported {
 
 /// What came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Imported {
     /// Vectors that can be found.
     pub vectors: usize,

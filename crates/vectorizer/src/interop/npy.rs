@@ -10,7 +10,8 @@ use crate::collection::Collection;
 use crate::error::Result;
 
 /// Which of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Form {
     /// NumPy's format, version 1.
     Npy,
