@@ -18,7 +18,7 @@ use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPat
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
 use vectorizer::interop::npy::Form;
-use vectorizer::interop::{Moved, hnswlib, ids_beside, jsonl, npy};
+use vectorizer::interop::{Existing, Moved, hnswlib, ids_beside, jsonl, npy};
 use vectorizer::models::{DistanceMetric, Payload, Vector};
 
 const fn go(_: Moved) -> ControlFlow<()> {
@@ -373,11 +373,17 @@ fn json_lines_bring_back_what_went_out() {
         })
     );
     let back = empty(2, DistanceMetric::Cosine, 16);
-    assert_eq!(jsonl::import(&back, &path, false, go).unwrap(), 506);
+    assert_eq!(
+        jsonl::import(&back, &path, Existing::Refuse, go).unwrap(),
+        506
+    );
     assert_eq!(all(&back), varied());
-    let error = jsonl::import(&back, &path, false, go).unwrap_err();
+    let error = jsonl::import(&back, &path, Existing::Refuse, go).unwrap_err();
     assert!(matches!(error, VectorizerError::DuplicateId { .. }));
-    assert_eq!(jsonl::import(&back, &path, true, go).unwrap(), 506);
+    assert_eq!(
+        jsonl::import(&back, &path, Existing::Replace, go).unwrap(),
+        506
+    );
     assert_eq!(all(&back), varied());
 }
 
@@ -388,7 +394,10 @@ fn broken_json_lines_are_named() {
     let good = "\n{\"id\": 7, \"vector\": [1, 2], \"payload\": null}\n  \n";
     fs::write(&path, good).unwrap();
     let collection = empty(2, DistanceMetric::Euclidean, 16);
-    assert_eq!(jsonl::import(&collection, &path, false, go).unwrap(), 1);
+    assert_eq!(
+        jsonl::import(&collection, &path, Existing::Refuse, go).unwrap(),
+        1
+    );
     assert_eq!(
         collection.get_vector("7").unwrap(),
         vector("7", &[1.0, 2.0], None)
@@ -418,7 +427,7 @@ fn broken_json_lines_are_named() {
         ("\u{fffd}", "expected an object"),
     ] {
         fs::write(&path, format!("{good}{line}\n")).unwrap();
-        let error = jsonl::import(&collection, &path, true, go)
+        let error = jsonl::import(&collection, &path, Existing::Replace, go)
             .unwrap_err()
             .to_string();
         assert!(
@@ -511,10 +520,13 @@ mod parquet {
         collection.add_vectors_batch(varied()).unwrap();
         assert_eq!(parquet::export(&collection, &path, go).unwrap(), 506);
         let back = empty(2, DistanceMetric::Cosine, 16);
-        assert_eq!(parquet::import(&back, &path, false, go).unwrap(), 506);
+        assert_eq!(
+            parquet::import(&back, &path, Existing::Refuse, go).unwrap(),
+            506
+        );
         assert_eq!(all(&back), varied());
         let other = empty(3, DistanceMetric::Cosine, 16);
-        let error = parquet::import(&other, &path, false, go)
+        let error = parquet::import(&other, &path, Existing::Refuse, go)
             .unwrap_err()
             .to_string();
         assert!(
@@ -524,7 +536,7 @@ mod parquet {
         let whole = fs::read(&path).unwrap();
         for cut in (0..whole.len()).step_by(whole.len() / 50) {
             fs::write(&path, &whole[..cut]).unwrap();
-            let error = parquet::import(&back, &path, true, go).unwrap_err();
+            let error = parquet::import(&back, &path, Existing::Replace, go).unwrap_err();
             assert!(
                 matches!(error, VectorizerError::FileRefused { .. }),
                 "{cut}: {error}"
@@ -537,7 +549,10 @@ mod parquet {
     fn columns_become_members_of_the_payload() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/columns.parquet");
         let collection = empty(2, DistanceMetric::Euclidean, 16);
-        assert_eq!(parquet::import(&collection, &path, false, go).unwrap(), 2);
+        assert_eq!(
+            parquet::import(&collection, &path, Existing::Refuse, go).unwrap(),
+            2
+        );
         let expected = [
             vector(
                 "1",

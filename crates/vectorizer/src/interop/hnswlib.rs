@@ -72,7 +72,7 @@ fn length(file: &File, path: &Path) -> Result<u64> {
 /// [`Cancelled`](crate::error::VectorizerError::Cancelled), no room, or the device failed; there is no file then.
 pub fn export(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<Exported> {
     // Others may add between linking and holding still.
@@ -83,7 +83,7 @@ pub fn export(
             break frozen;
         }
     };
-    write(&frozen, path, &mut progress)
+    write(&frozen, path.as_ref(), &mut progress)
 }
 
 /// What is linked, as it is.
@@ -225,10 +225,11 @@ impl<'f> Labels<'f> {
 /// [`Collection::add_vectors_batch`], or [`Cancelled`](crate::error::VectorizerError::Cancelled). What was added before stays.
 pub fn import(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     ids: Option<&Path>,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<Imported> {
+    let path = path.as_ref();
     let file = File::open(path).map_err(failed(path))?;
     let length = length(&file, path)?;
     let mut reader = BufReader::with_capacity(1 << 18, file);

@@ -26,10 +26,11 @@ pub enum Form {
 /// [`Cancelled`](crate::error::VectorizerError::Cancelled), or the device failed; there is no file of vectors then.
 pub fn export(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     form: Form,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
+    let path = path.as_ref();
     let frozen = collection.freeze();
     let (total, dimension) = (frozen.count(), collection.dimension());
     let mut out = Output::create(path)?;
