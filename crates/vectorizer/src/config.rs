@@ -136,7 +136,20 @@ pub enum FallbackPolicy {
     Mirror,
 }
 
-/// What a collection is made with beyond its dimension and metric.
+/// What a collection is made with beyond its dimension and metric. Fields come with versions: name those that matter and take the rest from
+/// `..CollectionOptions::default()`.
+///
+/// ```
+/// use vectorizer::config::{CollectionOptions, FallbackPolicy, HnswConfig, Precision};
+///
+/// let options = CollectionOptions {
+///     hnsw: HnswConfig::with_connections(24),
+///     fallback: FallbackPolicy::Spill,
+///     precision: Precision::F16,
+///     ..CollectionOptions::default()
+/// };
+/// assert!(options.validate().is_ok());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CollectionOptions {
     /// The graph's parameters.
@@ -207,7 +220,28 @@ pub enum SearchPath {
     Graph,
 }
 
-/// What a search can be told beyond its query and k.
+/// What a search can be told beyond its query and k. Fields come with versions: take those that do not matter from
+/// `..SearchOptions::default()`.
+///
+/// ```
+/// use vectorizer::collection::Collection;
+/// use vectorizer::config::{SearchOptions, SearchPath};
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let collection = Collection::new(1, DistanceMetric::Euclidean)?;
+/// collection.add_rows(&["a", "b", "c", "d"], &[0.0, 1.0, 2.0, 9.0])?;
+/// let options = SearchOptions {
+///     path: SearchPath::Exact,
+///     min_similarity: Some(0.2),
+///     offset: 1,
+///     ..SearchOptions::default()
+/// };
+/// let hits = collection.search_with(&[0.0], 10, &options)?;
+/// assert_eq!(hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SearchOptions {
     /// Which way to answer.

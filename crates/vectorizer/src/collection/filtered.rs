@@ -280,6 +280,22 @@ impl Collection {
 
     /// Goes through all vectors that pass (all without a filter), a few at a time: [`Collection::scroll_vectors`] says what it sees of
     /// changes on the way. No lock is held between vectors.
+    ///
+    /// ```
+    /// use vectorizer::collection::Collection;
+    /// use vectorizer::filter::Filter;
+    /// use vectorizer::models::DistanceMetric;
+    ///
+    /// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+    /// let collection = Collection::new(1, DistanceMetric::Euclidean)?;
+    /// collection.add_rows(&["a", "b", "c"], &[0.0, 1.0, 2.0])?;
+    /// for vector in collection.vectors(Some(Filter::ids(|id| id != "b"))) {
+    ///     let vector = vector?;
+    ///     println!("{} {:?}", vector.id, vector.data);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn vectors(&self, filter: Option<Filter>) -> Vectors<'_> {
         Vectors {
             collection: self,

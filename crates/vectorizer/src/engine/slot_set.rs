@@ -5,6 +5,24 @@ use std::ops::Range;
 use crate::engine::{MAX_SLOTS, NO_SLOT, slot};
 
 /// A set of slots, a bit for each. Slots beyond the last one that was ever put in are not in it.
+///
+/// ```
+/// use vectorizer::config::{CollectionOptions, SearchOptions};
+/// use vectorizer::engine::SlotSet;
+/// use vectorizer::gpu::context::Context;
+/// use vectorizer::hnsw::HnswGraph;
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let mut graph = HnswGraph::new(&Context::cpu(), 1, DistanceMetric::Euclidean, CollectionOptions::default())?;
+/// graph.append(&[0.0, 1.0, 2.0, 3.0])?;
+/// let odd: SlotSet = [1, 3].into_iter().collect();
+/// let answer = graph.search_among(&[0.0], 2, &SearchOptions::default(), Some(&odd))?;
+/// let slots = answer.hits.of(0).iter().map(|hit| hit.slot);
+/// assert!(slots.eq([1, 3]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct SlotSet {
     words: Vec<u64>,

@@ -15,7 +15,20 @@ use crate::gpu::tiers::Tier;
 pub const DEVICE_VARIABLE: &str = "VECTORIZER_DEVICE";
 
 /// Which device to take.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// ```
+/// use vectorizer::gpu::context::{Context, DeviceChoice};
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let wanted: DeviceChoice = "cpu".parse()?;
+/// assert_eq!(wanted, DeviceChoice::Cpu);
+/// let context = Context::with_choice(&wanted)?.with_limit(Some(64 << 20));
+/// assert!(context.device().is_cpu());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// A GPU if there is one, else the CPU engine. Never a software adapter.
     #[default]

@@ -93,7 +93,24 @@ struct Inner {
 }
 
 /// The books of a device, of a context with a limit of its own, or of a collection. What is taken from one stands in its parent's
-/// books too, up to the device's, and has to be within the limit of each. A clone is another handle on the same books.
+/// books too, up to the device's, and has to be within the limit of each. A clone is another handle on the same books. Callers read
+/// them; what is entered, storages and pools enter.
+///
+/// ```
+/// use vectorizer::collection::Collection;
+/// use vectorizer::gpu::memory::Label;
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let collection = Collection::new(4, DistanceMetric::Cosine)?;
+/// let device = collection.context().device();
+/// let watch = device.whole_ledger().watch();
+/// collection.add_rows(&["a", "b"], &[1.0; 8])?;
+/// assert!(device.whole_ledger().account(Label::Rows).taken >= 32);
+/// assert!(watch.peak() >= 32);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Arc<Inner>);
 

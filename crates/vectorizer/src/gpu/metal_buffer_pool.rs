@@ -56,6 +56,18 @@ pub struct PoolStats {
 }
 
 /// A handle on a device's pool of transient buffers.
+///
+/// ```
+/// use vectorizer::gpu::context::Context;
+/// use vectorizer::gpu::metal_buffer_pool::MetalBufferPool;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let pool = MetalBufferPool::new(Context::new()?.device());
+/// println!("{:.0} % of requests were served by a kept buffer", pool.get_memory_stats().pool_utilization * 100.0);
+/// println!("{} bytes given back", pool.compact());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct MetalBufferPool {
     device: Device,

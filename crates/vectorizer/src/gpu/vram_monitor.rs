@@ -70,6 +70,22 @@ pub struct OperationStats {
 
 /// Watches a device's memory. It reads the device's books, so that it sees what was allocated before it was made, and costs those who
 /// allocate nothing.
+///
+/// ```
+/// use vectorizer::collection::Collection;
+/// use vectorizer::gpu::vram_monitor::VramMonitor;
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let collection = Collection::new(4, DistanceMetric::Cosine)?;
+/// collection.add_rows(&["a", "b"], &[1.0; 8])?;
+/// let monitor = VramMonitor::new(collection.context().device());
+/// assert!(monitor.get_vram_stats().total_allocated >= 32);
+/// monitor.validate_all_vram()?;
+/// println!("{}", monitor.generate_vram_report());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct VramMonitor {
     device: Device,
