@@ -1,7 +1,7 @@
 //! Files of hnswlib's (alone, and with a file of ids) and JSON lines, by the first byte: refused, or a collection that keeps its rules.
 #![no_main]
 
-use vectorizer::interop::{hnswlib, jsonl};
+use vectorizer::interop::{Existing, hnswlib, jsonl};
 use vectorizer_fuzz::{as_file, come_in};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -25,7 +25,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             });
         }
         _ => as_file("lines.jsonl", bytes, |path| {
-            come_in(|into, go| jsonl::import(into, path, true, go));
+            come_in(|into, go| jsonl::import(into, path, Existing::Replace, go));
         }),
     }
 });

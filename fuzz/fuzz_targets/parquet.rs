@@ -4,7 +4,7 @@
 
 use std::sync::Once;
 
-use vectorizer::interop::parquet;
+use vectorizer::interop::{Existing, parquet};
 use vectorizer_fuzz::{as_file, come_in};
 
 static QUIET: Once = Once::new();
@@ -13,6 +13,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     // The fuzzer's own hook aborts before anybody can catch anything.
     QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     as_file("rows.parquet", bytes, |path| {
-        come_in(|into, go| parquet::import(into, path, true, go));
+        come_in(|into, go| parquet::import(into, path, Existing::Replace, go));
     });
 });

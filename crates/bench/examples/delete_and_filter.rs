@@ -228,12 +228,7 @@ fn main() -> Done<()> {
         return Err("delete_and_filter BASE.npy QUERIES.npy METRIC [QUERIES] [ROWS]".into());
     };
     let number = |at: usize| numbers.get(at).map_or(Ok(usize::MAX), |word| word.parse());
-    let metric = match metric.as_str() {
-        "euclidean" => DistanceMetric::Euclidean,
-        "cosine" => DistanceMetric::Cosine,
-        "dot" => DistanceMetric::DotProduct,
-        other => return Err(format!("{other:?} is no metric: euclidean, cosine or dot").into()),
-    };
+    let metric: DistanceMetric = metric.parse()?;
     let (queries, dimension) = all_of(queries, number(0)?)?;
     let (rows, _) = all_of(base, number(1)?)?;
     let context = match DeviceChoice::from_environment()? {

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use vectorizer::config::{CollectionOptions, HnswConfig, Precision, SearchOptions};
-use vectorizer::engine::Counters;
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
 use vectorizer::hnsw::HnswGraph;
@@ -324,7 +323,7 @@ impl Run<'_> {
             }
             Ok::<_, SweepError>(found)
         })?;
-        let work = difference(self.graph.stats().counters, before);
+        let work = self.graph.stats().counters.since(before);
         let searched = passes * count;
         let recall = self.recall_of(&found)?;
         let mut times = if singly {
@@ -382,12 +381,4 @@ pub fn truth(set: &DataSet, plan: &Plan, context: &Context) -> Result<IdTable> {
         }
     }
     Ok(truth)
-}
-
-fn difference(after: Counters, before: Counters) -> Counters {
-    Counters {
-        distances: after.distances - before.distances,
-        hops: after.hops - before.hops,
-        bytes: after.bytes - before.bytes,
-    }
 }

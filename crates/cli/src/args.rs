@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, Precision};
+use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision};
 use vectorizer::models::DistanceMetric;
 
 use crate::add::AddArguments;
@@ -176,7 +176,7 @@ pub(crate) struct SearchArguments {
     #[command(flatten)]
     pub(crate) collection: CollectionArguments,
     /// Threads of the CPU engine; 0 is all cores.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
     pub(crate) threads: usize,
     /// Links a vector makes (the paper's M); level 0 holds twice as many.
     #[arg(long, value_name = "LINKS", default_value_t = HnswConfig::default().max_connections,
@@ -203,7 +203,8 @@ pub(crate) struct SearchArguments {
 
 /// Reads the name of a precision.
 pub(crate) fn precision() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse())
+    PossibleValuesParser::new(Precision::ALL.iter().map(|form| form.name()))
+        .try_map(|name| name.parse())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
-use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, Precision};
+use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision};
 use vectorizer_bench::dataset::DataSet;
 use vectorizer_bench::ids::IdTable;
 use vectorizer_bench::lines::{Line, Run, Writer};
@@ -102,7 +102,7 @@ pub(crate) struct BenchArguments {
     precision: Vec<Precision>,
     /// Threads of the CPU engine and of peers; 0 is all cores.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "0",
-        value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
+        value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
     threads: Vec<usize>,
     /// Queries of one call, tried with one beam width.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "1,10,100,1000",

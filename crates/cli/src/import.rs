@@ -11,7 +11,7 @@ use vectorizer::config::{
     CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION, Precision,
 };
 use vectorizer::gpu::context::Context;
-use vectorizer::interop::{Moved, hnswlib, ids_beside, jsonl};
+use vectorizer::interop::{Existing, Moved, hnswlib, ids_beside, jsonl};
 use vectorizer::models::Vector;
 use vectorizer::store::Durability;
 use vectorizer_bench::{IdFile, Matrix};
@@ -89,6 +89,11 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
         .ids
         .clone()
         .or_else(|| beside.exists().then_some(beside));
+    let existing = if arguments.replace {
+        Existing::Replace
+    } else {
+        Existing::Refuse
+    };
     let mut graph = None;
     let vectors = match arguments.format {
         Format::Hnswlib => {
@@ -99,10 +104,9 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
         Format::Npy | Format::Fvecs => rows(&collection, arguments, ids, progress)?,
         #[cfg(feature = "parquet")]
         Format::Parquet => {
-            let replace = arguments.replace;
-            vectorizer::interop::parquet::import(&collection, file, replace, progress)?
+            vectorizer::interop::parquet::import(&collection, file, existing, progress)?
         }
-        Format::Jsonl => jsonl::import(&collection, file, arguments.replace, progress)?,
+        Format::Jsonl => jsonl::import(&collection, file, existing, progress)?,
     };
     drop(stage);
     let count = collection.vector_count();

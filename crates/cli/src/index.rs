@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use vectorizer::collection::{Collection, OpenOptions, Opening};
+use vectorizer::config::MAX_THREADS;
 
 use crate::failure::Result;
 use crate::memory::CollectionArguments;
@@ -29,7 +30,7 @@ pub(crate) struct OpenArguments {
     #[command(flatten)]
     pub(crate) collection: CollectionArguments,
     /// Threads of the CPU engine; 0 is all cores.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=4096))]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
     pub(crate) threads: usize,
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Colle
         let (linking, done, total) = match now {
             Opening::Reading { done, total } => (false, done, total),
             Opening::Linking(progress) => (true, progress.linked, progress.total),
+            _ => return ControlFlow::Continue(()),
         };
         if stage.as_ref().is_none_or(|(was, _)| *was != linking) {
             let what = if linking {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions};
-use vectorizer::engine::Counters;
 use vectorizer::hnsw::HnswGraph;
 use vectorizer::models::DistanceMetric;
 use vectorizer_bench::measure::options as search_options;
@@ -249,7 +248,7 @@ fn measure(
         stage.at(range.end);
     }
     drop(stage);
-    let counters = difference(graph.stats().counters, before);
+    let counters = graph.stats().counters.since(before);
     let mut times = single(graph, input, &options, quiet)?;
     let stage = Stage::begin(quiet, "comparing with the truth", None);
     let recall = match &input.truth {
@@ -310,12 +309,4 @@ fn single(
         }
     }
     Ok(times)
-}
-
-fn difference(after: Counters, before: Counters) -> Counters {
-    Counters {
-        distances: after.distances - before.distances,
-        hops: after.hops - before.hops,
-        bytes: after.bytes - before.bytes,
-    }
 }

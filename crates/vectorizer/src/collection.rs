@@ -24,7 +24,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::config::{CollectionOptions, FallbackPolicy, HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
-use crate::gpu::context::Context;
+use crate::gpu::context::{Backend, Context};
 use crate::gpu::memory::Label;
 use crate::hnsw::{GraphStats, HnswGraph};
 use crate::models::{DistanceMetric, Payload, Vector};
@@ -177,11 +177,12 @@ impl State {
 
 /// Where a collection is and what it has done.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CollectionStats {
     /// The name of the device it is on now.
     pub device: String,
     /// What drives it.
-    pub backend: String,
+    pub backend: Backend,
     /// Vectors that can be found.
     pub vector_count: usize,
     /// Slots of deleted and replaced vectors, not taken out of the graph yet.
@@ -356,7 +357,7 @@ impl Collection {
         let ledger = device.ledger();
         CollectionStats {
             device: device.name().to_owned(),
-            backend: device.info().backend.to_string(),
+            backend: device.info().backend,
             vector_count: state.ids.len(),
             dead_slots: state.ids.dead(),
             dimension: self.dimension,

@@ -19,6 +19,8 @@ pub const MAX_DIMENSION: usize = 65_536;
 pub const MAX_ID_BYTES: usize = 65_535;
 /// The highest level a graph can have.
 pub const MAX_LEVEL: usize = 30;
+/// The most threads that a collection can ask for.
+pub const MAX_THREADS: usize = 4096;
 
 /// The parameters of the HNSW graph, in the words of its paper (Malkov and Yashunin, arXiv 1603.09320).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -113,8 +115,9 @@ impl HnswConfig {
 }
 
 /// What a collection does when its device has no room for more, or is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum FallbackPolicy {
     /// The call fails with [`VectorizerError::VramFallback`] and nothing has changed: the caller decides. `stats().fallback` holds the
     /// figures behind it. A lost device is [`VectorizerError::DeviceLost`].
@@ -133,14 +136,27 @@ pub enum FallbackPolicy {
     Mirror,
 }
 
-/// What a collection is made with beyond its dimension and metric.
+/// What a collection is made with beyond its dimension and metric. Fields come with versions: name those that matter and take the rest from
+/// `..CollectionOptions::default()`.
+///
+/// ```
+/// use vectorizer::config::{CollectionOptions, FallbackPolicy, HnswConfig, Precision};
+///
+/// let options = CollectionOptions {
+///     hnsw: HnswConfig::with_connections(24),
+///     fallback: FallbackPolicy::Spill,
+///     precision: Precision::F16,
+///     ..CollectionOptions::default()
+/// };
+/// assert!(options.validate().is_ok());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CollectionOptions {
     /// The graph's parameters.
     pub hnsw: HnswConfig,
     /// Seeds the levels: the same seed and input give the same graph.
     pub seed: u64,
-    /// Threads of the CPU engine; 0 is all cores.
+    /// Threads of the CPU engine, up to [`MAX_THREADS`]; 0 is all cores.
     pub threads: usize,
     /// The most bytes of the device's memory that the collection may take, for vectors, links and whatever it needs in passing.
     /// `None`: what its context allows, and without a limit there, [`DEFAULT_SHARE`](crate::gpu::device::DEFAULT_SHARE) of what the
@@ -165,9 +181,32 @@ impl Default for CollectionOptions {
     }
 }
 
+impl CollectionOptions {
+    /// Says whether every field is within its bounds. Whoever takes options checks this.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidConfig`] names the first field that is not.
+    pub fn validate(&self) -> Result<()> {
+        check_threads(self.threads)?;
+        self.hnsw.validate()
+    }
+}
+
+pub(crate) fn check_threads(threads: usize) -> Result<()> {
+    if threads <= MAX_THREADS {
+        return Ok(());
+    }
+    Err(VectorizerError::InvalidConfig {
+        field: "threads",
+        actual: threads.to_string(),
+        expected: "0 to 4096",
+    })
+}
+
 /// Which way a search is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SearchPath {
     /// The planner chooses by size; `stats()` says what it chose.
     #[default]
@@ -181,7 +220,28 @@ pub enum SearchPath {
     Graph,
 }
 
-/// What a search can be told beyond its query and k.
+/// What a search can be told beyond its query and k. Fields come with versions: take those that do not matter from
+/// `..SearchOptions::default()`.
+///
+/// ```
+/// use vectorizer::collection::Collection;
+/// use vectorizer::config::{SearchOptions, SearchPath};
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let collection = Collection::new(1, DistanceMetric::Euclidean)?;
+/// collection.add_rows(&["a", "b", "c", "d"], &[0.0, 1.0, 2.0, 9.0])?;
+/// let options = SearchOptions {
+///     path: SearchPath::Exact,
+///     min_similarity: Some(0.2),
+///     offset: 1,
+///     ..SearchOptions::default()
+/// };
+/// let hits = collection.search_with(&[0.0], 10, &options)?;
+/// assert_eq!(hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SearchOptions {
     /// Which way to answer.

@@ -1,8 +1,9 @@
 //! The trait between the algorithm and the machines that run it.
 //!
 //! An engine keeps rows (vectors) and the links between them on one device and knows both by slot, never by id.
-//! There are two: [`cpu`] is the fallback people run and the oracle the other is checked against; `gpu` runs the
-//! kernels. The algorithm in [`crate::hnsw`] speaks to this trait alone.
+//! There are two: `cpu` is the fallback people run and the oracle the other is checked against; `gpu` runs the
+//! kernels. The algorithm in [`crate::hnsw`] speaks to this trait alone. Trait and engines are this crate's own: which one
+//! runs is a [`Context`](crate::gpu::context::Context)'s to choose. What goes in and comes out by slot is for everybody.
 //!
 //! **Reading and writing.** Everything that computes takes `&self`, so that searches go on beside it. A change is
 //! made in two steps: `stage_*` does the work and reserves the memory and may fail; `commit_*` makes it visible,
@@ -17,24 +18,24 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::{HnswConfig, Precision};
+use crate::config::{HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
 
 pub(crate) mod code;
-pub mod cpu;
+mod cpu;
 mod detour;
 #[cfg(feature = "gpu")]
-pub mod gpu;
+mod gpu;
 pub(crate) mod prefetch;
-pub mod slot_set;
+mod slot_set;
 
 pub use slot_set::SlotSet;
 
-/// The slot that is none: fills the unused places of a row of links and of hits.
+/// The slot that is none: fills the unused places of a row of links.
 pub const NO_SLOT: u32 = u32::MAX;
-/// The most slots of an engine; the top bit stays free for queue flags.
+/// The most slots, and so the most vectors of a collection; the top bit stays free for queue flags.
 pub const MAX_SLOTS: usize = (1 << 31) - 1;
 
 /// A slot as an index is always below [`MAX_SLOTS`], so that this never cuts.
@@ -49,7 +50,7 @@ pub(crate) fn slot(index: usize) -> u32 {
 
 /// How a device scores two rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scoring {
+pub(crate) enum Scoring {
     /// The sum of squared differences.
     SquaredEuclidean,
     /// Minus the sum of products.
@@ -67,7 +68,7 @@ impl From<DistanceMetric> for Scoring {
 
 /// What an engine is made for; fixed for its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Components of a row.
     pub dimension: usize,
     /// How rows are scored.
@@ -88,7 +89,7 @@ pub(crate) fn scored_again(ef: usize, k: usize) -> usize {
 impl Layout {
     /// Places in a row of links on `level`.
     #[must_use]
-    pub const fn degree(&self, level: usize) -> usize {
+    pub(crate) const fn degree(&self, level: usize) -> usize {
         if level == 0 {
             2 * self.max_connections
         } else {
@@ -109,7 +110,7 @@ pub struct Neighbor {
 
 impl Neighbor {
     /// What fills a list that is shorter than its width; orders after every real neighbour.
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         score: f32::MAX,
         slot: NO_SLOT,
     };
@@ -197,13 +198,13 @@ impl Hits {
     }
 
     /// The lists, query by query.
-    pub fn iter(&self) -> impl Iterator<Item = &[Neighbor]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Neighbor]> + DoubleEndedIterator {
         (0..self.queries()).map(|query| self.of(query))
     }
 }
 
 /// Where a walk down the levels begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The slot with the highest level (of several, the lowest slot).
     pub slot: u32,
@@ -213,7 +214,7 @@ pub struct Entry {
 
 /// How to walk the graph for a batch of queries.
 #[derive(Debug, Clone, Copy)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// Where from.
     pub entry: Entry,
     /// Where to: levels above are descended greedily, this one is searched with the beam. At most the entry's.
@@ -226,7 +227,7 @@ pub struct Walk {
 
 /// How links are chosen among candidates. The same for both engines, so that their graphs are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// Candidates considered for a new slot.
     pub ef_construction: usize,
     /// How many of the nearest within the batch are candidates beside those the walk found.
@@ -250,7 +251,7 @@ impl Selection {
 
 /// A run of new slots to be linked into the graph.
 #[derive(Debug, Clone, Copy)]
-pub struct LinkBatch<'a> {
+pub(crate) struct LinkBatch<'a> {
     /// First of the new slots; everything below it is linked already.
     pub first: u32,
     /// The levels of the new slots, in order; its length is the batch's.
@@ -310,7 +311,7 @@ fn check_shape(layout: Layout, rows: usize, levels: &[u8], links: &[LevelLinks])
 
 /// A link to be added where a slot would be unreachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attachment {
+pub(crate) struct Attachment {
     /// On which level.
     pub level: usize,
     /// Whose row changes.
@@ -321,8 +322,9 @@ pub struct Attachment {
     pub to: u32,
 }
 
-/// What an engine has done so far: the work behind the clock.
+/// What an engine has done so far: the work behind the clock. It only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct Counters {
     /// Scores computed, for searching and building.
     pub distances: u64,
@@ -332,8 +334,20 @@ pub struct Counters {
     pub bytes: u64,
 }
 
+impl Counters {
+    /// What was done since `earlier` counters of the same graph.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            distances: self.distances.saturating_sub(earlier.distances),
+            hops: self.hops.saturating_sub(earlier.hops),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+        }
+    }
+}
+
 /// A change that is worked out and not yet visible.
-pub struct Staged(pub(crate) Box<dyn Any + Send + Sync>);
+pub(crate) struct Staged(pub(crate) Box<dyn Any + Send + Sync>);
 
 impl fmt::Debug for Staged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -356,6 +370,7 @@ pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Bo
 
 /// What vectors and their graph will take on a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct MemoryEstimate {
     /// The vectors, and the small form of them that walks compare, if there is one.
     pub rows: u64,
@@ -378,12 +393,14 @@ pub(crate) fn estimate_memory(
     config: &HnswConfig,
     precision: Precision,
 ) -> MemoryEstimate {
+    // There is no error to refuse by: what cannot be counts as the nearest that can.
     let layout = Layout {
-        dimension,
+        dimension: dimension.clamp(1, MAX_DIMENSION),
         scoring: Scoring::SquaredEuclidean,
-        max_connections: config.max_connections,
+        max_connections: config.max_connections.clamp(2, MAX_CONNECTIONS),
         precision,
     };
+    let vectors = vectors.min(MAX_SLOTS);
     #[cfg(feature = "gpu")]
     if !device.is_cpu() {
         return gpu::estimate(layout, vectors);
@@ -393,7 +410,7 @@ pub(crate) fn estimate_memory(
 }
 
 /// Rows and links on one device.
-pub trait Engine: fmt::Debug + Send + Sync {
+pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// What this engine was made for.
     fn layout(&self) -> Layout;
 

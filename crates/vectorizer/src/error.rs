@@ -3,6 +3,24 @@
 use crate::config::MAX_ID_BYTES;
 
 /// The error of every fallible call of this crate. A call that returns one has changed nothing.
+///
+/// Errors come with versions, so that a `match` has to say what of the rest. The fields of one stay as they are.
+///
+/// ```
+/// use vectorizer::collection::Collection;
+/// use vectorizer::error::VectorizerError;
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), VectorizerError> {
+/// let collection = Collection::new(3, DistanceMetric::Cosine)?;
+/// match collection.search(&[1.0, 0.0], 5) {
+///     Err(VectorizerError::DimensionMismatch { expected, actual }) => assert_eq!((expected, actual), (3, 2)),
+///     Err(full) if full.is_full() => println!("no room: {full}"),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VectorizerError {

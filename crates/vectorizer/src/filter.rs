@@ -95,7 +95,7 @@ pub use value::{Bound, Match, Range, Scalar};
 pub const MAX_FILTER_DEPTH: usize = 32;
 
 /// Conditions on a vector's id and payload; see the [module](self) for what they mean.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     /// All of these hold.
     pub must: Vec<Condition>,

@@ -9,7 +9,15 @@
 pub mod budget;
 pub mod context;
 pub mod device;
+#[cfg(any(test, feature = "fault-injection"))]
 pub mod faults;
+#[cfg(not(any(test, feature = "fault-injection")))]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    reason = "public, and of use, with the feature alone"
+)]
+mod faults;
 pub mod memory;
 pub mod metal_buffer_pool;
 pub mod metal_native;

@@ -1,4 +1,4 @@
-//! The algorithm: a hierarchical navigable small world graph, built in batches, over any [`Engine`](crate::engine::Engine).
+//! The algorithm: a hierarchical navigable small world graph, built in batches, over any `Engine`.
 //!
 //! The words are those of the paper (Malkov and Yashunin, arXiv 1603.09320); the way of building in batches is that of
 //! ParlayANN (arXiv 2305.04359) and Jasper (arXiv 2601.07048).
@@ -17,7 +17,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config::{CollectionOptions, HnswConfig, SearchPath};
+use crate::config::{CollectionOptions, HnswConfig, SearchPath, check_threads};
 use crate::engine::{Attachment, Counters, Entry, Hits, LinkBatch, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
@@ -39,6 +39,7 @@ use topology::Mend;
 
 /// How far a build has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Vectors that are linked.
     pub linked: usize,
@@ -48,6 +49,7 @@ pub struct Progress {
 
 /// What a search found and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The neighbours of each query.
     pub hits: Hits,
@@ -56,7 +58,8 @@ pub struct Answer {
 }
 
 /// The state and the work of a graph.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct GraphStats {
     /// Vectors there are.
     pub count: usize,
@@ -142,7 +145,7 @@ impl HnswGraph {
         metric: DistanceMetric,
         options: CollectionOptions,
     ) -> Result<Self> {
-        options.hnsw.validate()?;
+        options.validate()?;
         let storage = VectorStorage::with_options(context, dimension, metric, &options)?;
         Ok(Self {
             storage,
@@ -217,8 +220,9 @@ impl HnswGraph {
     /// back. `threads` are the CPU engine's (0: all cores).
     ///
     /// # Errors
-    /// No room there, or a device failed; everything is where it was.
+    /// [`VectorizerError::InvalidConfig`] for too many threads, no room there, or a device failed; everything is where it was.
     pub fn move_to(&mut self, context: &Context, threads: usize) -> Result<()> {
+        check_threads(threads)?;
         *self = self.copied_to(&context.device(), threads)?;
         Ok(())
     }

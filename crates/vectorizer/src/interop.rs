@@ -13,6 +13,27 @@
 //!
 //! **Id files** are text, one id a line, in the order of the rows. Ids with line breaks in them have no place there: such collections go out as JSON
 //! lines or Parquet.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use vectorizer::collection::Collection;
+//! use vectorizer::interop::{Existing, jsonl};
+//! use vectorizer::models::DistanceMetric;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("vectors.jsonl");
+//! let collection = Collection::new(2, DistanceMetric::Euclidean)?;
+//! collection.add_rows(&["a", "b"], &[0.0, 1.0, 2.0, 3.0])?;
+//! jsonl::export(&collection, &path, |moved| {
+//!     println!("{} written", moved.done);
+//!     ControlFlow::Continue(())
+//! })?;
+//! let read = jsonl::import(&collection, &path, Existing::Replace, |_| ControlFlow::Continue(()))?;
+//! assert_eq!((read, collection.vector_count()), (2, 2));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -41,6 +62,17 @@ pub struct Moved {
     pub done: usize,
     /// Of so many, where that is known.
     pub total: Option<usize>,
+}
+
+/// What becomes of a vector that comes in under an id that the collection has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Existing {
+    /// It is refused, and its batch with it: [`VectorizerError::DuplicateId`].
+    #[default]
+    Refuse,
+    /// It takes the place of the one that is there.
+    Replace,
 }
 
 /// Vectors of a batch.
@@ -130,8 +162,8 @@ impl Drop for Output {
 
 /// The name of the id file beside a file.
 #[must_use]
-pub fn ids_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+pub fn ids_beside(path: impl AsRef<Path>) -> PathBuf {
+    let mut name = path.as_ref().as_os_str().to_owned();
     name.push(".ids");
     name.into()
 }
@@ -159,18 +191,18 @@ struct Batch<'c> {
     collection: &'c Collection,
     vectors: Vec<Vector>,
     size: usize,
-    replace: bool,
+    existing: Existing,
     done: usize,
     total: Option<usize>,
 }
 
 impl<'c> Batch<'c> {
-    fn new(collection: &'c Collection, replace: bool, total: Option<usize>) -> Self {
+    fn new(collection: &'c Collection, existing: Existing, total: Option<usize>) -> Self {
         Self {
             collection,
             vectors: Vec::new(),
             size: batch_size(collection.dimension()),
-            replace,
+            existing,
             done: 0,
             total,
         }
@@ -193,10 +225,9 @@ impl<'c> Batch<'c> {
         if self.vectors.is_empty() {
             return Ok(());
         }
-        if self.replace {
-            self.collection.upsert_vectors_batch(&self.vectors)?;
-        } else {
-            self.collection.add_vectors_batch(&self.vectors)?;
+        match self.existing {
+            Existing::Replace => self.collection.upsert_vectors_batch(&self.vectors)?,
+            Existing::Refuse => self.collection.add_vectors_batch(&self.vectors)?,
         }
         self.done += self.vectors.len();
         self.vectors.clear();

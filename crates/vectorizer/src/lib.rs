@@ -29,7 +29,9 @@
 //! | [`VectorStorage`](storage::VectorStorage) | slot | vectors on a device, compared exactly |
 //!
 //! [`gpu::metal_native`] has the same types under the names of the Metal document. Features: `gpu` (default) is the GPU engine; `metal-native`
-//! is its name in that document; without either the crate is the CPU engine alone.
+//! is its name in that document; without either the crate is the CPU engine alone. `parquet` adds files of that format. `fault-injection` makes
+//! devices fail on order, for tests, and what it adds may change in any version.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     test,
     allow(

@@ -1,8 +1,11 @@
 //! What callers put in and get out: vectors with their ids and payloads, the metric, and hits.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, VectorizerError};
 
 /// A vector with the name its owner gave it and, if wanted, data that travels with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,13 +19,19 @@ pub struct Vector {
 }
 
 /// JSON that is kept beside a vector and handed back with it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(pub serde_json::Value);
 
 impl From<serde_json::Value> for Payload {
     fn from(value: serde_json::Value) -> Self {
         Self(value)
+    }
+}
+
+impl From<Payload> for serde_json::Value {
+    fn from(payload: Payload) -> Self {
+        payload.0
     }
 }
 
@@ -46,6 +55,9 @@ pub enum DistanceMetric {
 }
 
 impl DistanceMetric {
+    /// All there are.
+    pub const ALL: &'static [Self] = &[Self::Cosine, Self::Euclidean, Self::DotProduct];
+
     /// The metric's name as the command spells it: `cosine`, `euclidean` or `dot`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -77,12 +89,30 @@ impl DistanceMetric {
 
 impl fmt::Display for DistanceMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for DistanceMetric {
+    type Err = VectorizerError;
+
+    /// Reads the names that [`fmt::Display`] writes.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|metric| metric.name() == name)
+            .ok_or_else(|| VectorizerError::InvalidConfig {
+                field: "metric",
+                actual: name.to_owned(),
+                expected: "cosine, euclidean or dot",
+            })
     }
 }
 
 /// One hit of a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SearchResult {
     /// The id the vector was added under.
     pub id: String,
@@ -104,6 +134,22 @@ mod tests {
         assert_eq!(DistanceMetric::Euclidean.outward(9.0), (3.0, 0.25));
         assert_eq!(DistanceMetric::DotProduct.outward(-6.0), (-6.0, 6.0));
         assert_eq!(DistanceMetric::Cosine.outward(-0.25), (0.75, 0.25));
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for &metric in DistanceMetric::ALL {
+            let name = metric.to_string();
+            assert_eq!(name.parse::<DistanceMetric>().unwrap(), metric);
+            let json = serde_json::to_string(&metric).unwrap();
+            assert_eq!(json, format!("\"{name}\""));
+        }
+        for wrong in ["", "Cosine", "l2"] {
+            assert_eq!(
+                wrong.parse::<DistanceMetric>().unwrap_err().to_string(),
+                format!("metric is {wrong}; expected cosine, euclidean or dot")
+            );
+        }
     }
 
     #[test]

@@ -331,12 +331,18 @@ impl VectorStorage {
     /// step, when old and new memory are held together for a moment.
     ///
     /// # Errors
-    /// [`VectorizerError::VramLimitExceeded`] if there is no room for so many; nothing has changed.
+    /// [`VectorizerError::TooManyVectors`], or [`VectorizerError::VramLimitExceeded`] if there is no room for so many; nothing has changed.
     pub fn reserve(&mut self, vectors: usize) -> Result<()> {
+        if vectors > MAX_SLOTS {
+            return Err(VectorizerError::TooManyVectors {
+                max: MAX_SLOTS,
+                requested: vectors,
+            });
+        }
         let more = vectors.saturating_sub(self.len());
         if more > 0 {
             self.device.admit(self.engine.room_for_rows(more))?;
-            self.engine.reserve(vectors.min(MAX_SLOTS));
+            self.engine.reserve(vectors);
         }
         Ok(())
     }

@@ -55,8 +55,11 @@ use tables::{
 const CACHE_BYTES: usize = 16 << 20;
 
 /// When what was added, changed or deleted is on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Durability {
     /// Before the call returns: it survives a crash of the program and a power cut.
     #[default]

@@ -17,7 +17,7 @@ use vectorizer::config::{
     CollectionOptions, FallbackPolicy, HnswConfig, SearchOptions, SearchPath,
 };
 use vectorizer::error::VectorizerError;
-use vectorizer::gpu::context::Context;
+use vectorizer::gpu::context::{Backend, Context};
 use vectorizer::gpu::memory::Label;
 use vectorizer::gpu::metal_buffer_pool::MetalBufferPool;
 use vectorizer::gpu::vram_monitor::VramMonitor;
@@ -175,7 +175,7 @@ fn a_load_of_200_mb_into_64_mib_goes_by_the_policy() {
                 assert_eq!((count, &error), (COUNT, &None), "{case}");
                 assert_eq!(fallback.what, FallbackKind::Spilled);
                 assert!(collection.is_spilled());
-                assert_eq!(collection.stats().backend, "cpu");
+                assert_eq!(collection.stats().backend, Backend::Cpu);
                 // Nothing is left on the device, and nothing says that it is there.
                 MetalBufferPool::new(limited.device()).compact();
                 assert_eq!(ledger.total().taken, 0, "{case}");

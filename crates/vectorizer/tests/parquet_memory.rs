@@ -23,6 +23,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use vectorizer::collection::Collection;
 use vectorizer::config::{CollectionOptions, HnswConfig};
 use vectorizer::gpu::context::Context;
+use vectorizer::interop::{self, Existing};
 use vectorizer::models::DistanceMetric;
 
 /// The system's allocator, which remembers the most that was taken at a time.
@@ -66,7 +67,7 @@ fn read(path: &Path) -> Result<usize, String> {
     let metric = DistanceMetric::Euclidean;
     let collection = Collection::with_context(&Context::cpu(), 2, metric, options).unwrap();
     let go = |_| ControlFlow::Continue(());
-    vectorizer::interop::parquet::import(&collection, path, true, go).map_err(|e| e.to_string())
+    interop::parquet::import(&collection, path, Existing::Replace, go).map_err(|e| e.to_string())
 }
 
 fn write(path: &Path, properties: WriterProperties) {

@@ -87,7 +87,7 @@ fn the_graph_and_the_answers_for_small_whole_numbers_are_the_same_in_every_form(
         let allowed: SlotSet = (0..240).filter(|slot| slot % 3 == 1).collect();
         let mut seen = None;
         for context in contexts() {
-            for precision in Precision::ALL {
+            for &precision in Precision::ALL {
                 let graph_of = built(&context, dimension, metric, precision, &rows);
                 assert_eq!(graph_of.storage().precision(), precision);
                 let links: Vec<_> = (0..=graph_of.stats().top_level)
@@ -123,7 +123,7 @@ fn little_is_lost_and_similarities_are_true() {
     for context in contexts() {
         for metric in METRICS {
             let mut full = 0.0;
-            for precision in Precision::ALL {
+            for &precision in Precision::ALL {
                 let graph_of = built(&context, dimension, metric, precision, rows);
                 let hits = answers(&graph_of, queries, k, 32);
                 let exact = graph_of.storage().search(queries, count).unwrap();
@@ -227,7 +227,7 @@ fn vectors_of_nothing_and_of_one_number_are_found() {
                 rows[dimension..2 * dimension].fill(7.5);
                 rows[2 * dimension..3 * dimension].fill(-7.5);
                 let mut full = None;
-                for precision in Precision::ALL {
+                for &precision in Precision::ALL {
                     let of = built(&context, dimension, metric, precision, &rows);
                     let found = answers(&of, &rows[..3 * dimension], 3, 120);
                     let found = bits(&found);
@@ -341,7 +341,7 @@ fn memory_is_what_was_said_and_walked_rows_are_a_quarter() {
     for context in contexts() {
         for (count, dimension) in [(400, 784), (600, 100), (1000, 7)] {
             let mut searched = Vec::new();
-            for precision in Precision::ALL {
+            for &precision in Precision::ALL {
                 let own = context.with_limit(None);
                 let options = options(precision);
                 let estimate = own.estimate_memory_with(count, dimension, &options);

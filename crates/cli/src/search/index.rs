@@ -13,9 +13,7 @@ use vectorizer_bench::recall::recall;
 use vectorizer_bench::{IdTable, Matrix, ids, percentile, truth};
 
 use super::report::{Report, Row};
-use super::{
-    CPU_BATCH, GPU_BATCH, QUERY_BYTES, SINGLES, SINGLES_TIME, WARM_UP, difference, not_an_input,
-};
+use super::{CPU_BATCH, GPU_BATCH, QUERY_BYTES, SINGLES, SINGLES_TIME, WARM_UP, not_an_input};
 use crate::args::SearchArguments;
 use crate::failure::{Failure, Result};
 use crate::figures::milliseconds;
@@ -183,7 +181,7 @@ impl Task<'_> {
         }
         drop(stage);
         let after = collection.stats();
-        let counters = difference(after.graph.counters, before.graph.counters);
+        let counters = after.graph.counters.since(before.graph.counters);
         let mut times = self.single(options)?;
         let recall = truth.map(|truth| self.recall(truth, &found)).transpose()?;
         #[expect(

@@ -16,12 +16,13 @@ use crate::store::{
     self, CheckReport, Durability, FIRST_FORMAT, GraphFile, Header, Store, StoreStats,
 };
 
-/// How to open a collection, beyond what it is itself.
+/// How to open a collection, beyond what it is itself. Fields come with versions: take those that do not matter from
+/// `..OpenOptions::default()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OpenOptions {
     /// When changes are on the disk.
     pub durability: Durability,
-    /// Threads of the CPU engine; 0 is all cores.
+    /// See [`CollectionOptions::threads`].
     pub threads: usize,
     /// See [`CollectionOptions::vram_limit`].
     pub vram_limit: Option<u64>,
@@ -31,6 +32,7 @@ pub struct OpenOptions {
 
 /// How far opening has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Opening {
     /// Vectors on their way from the disk to the device.
     Reading {

@@ -240,7 +240,7 @@ mod gpu {
             }
             found.unwrap();
             assert_eq!(seen(&collection), whole[6]);
-            assert_eq!(collection.stats().backend, "cpu");
+            assert_eq!(collection.stats().backend, Backend::Cpu);
             for (at, (name, step)) in LIFE.iter().enumerate().skip(6) {
                 step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
                 assert_eq!(seen(&collection), whole[at + 1], "{name}");
@@ -248,7 +248,7 @@ mod gpu {
             // A fresh device takes the place of the lost one.
             collection.return_to_device().unwrap();
             assert_eq!(collection.stats().fallback, None);
-            assert_ne!(collection.stats().backend, "cpu");
+            assert_ne!(collection.stats().backend, Backend::Cpu);
             assert_eq!(seen(&collection), whole[LIFE.len()]);
             collection.check().unwrap();
         }
@@ -299,7 +299,7 @@ mod gpu {
             if fallback == FallbackPolicy::Spill {
                 // It goes on with what the disk has.
                 found.unwrap();
-                assert_eq!(stats.backend, "cpu");
+                assert_eq!(stats.backend, Backend::Cpu);
             } else {
                 let error = found.unwrap_err();
                 assert!(matches!(error, E::DeviceLost { .. }), "{error}");
@@ -318,7 +318,7 @@ mod gpu {
             assert_eq!(&seen(&collection), end, "{fallback:?}");
             collection.check().unwrap();
             collection.return_to_device().unwrap();
-            assert_ne!(collection.stats().backend, "cpu");
+            assert_ne!(collection.stats().backend, Backend::Cpu);
             assert_eq!(&seen(&collection), end, "{fallback:?}");
             collection.close().unwrap();
             assert_eq!(Collection::check_files(&path).unwrap().problems, [""; 0]);

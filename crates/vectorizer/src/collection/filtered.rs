@@ -1,5 +1,6 @@
 //! What a filter is for beside searching: counting, going through in order, deleting; and the indexes that make it quick.
 
+use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,7 +44,8 @@ pub struct FilterStats {
 pub struct Cursor(u64);
 
 /// A part of a collection, in the order of insertion.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Page<T> {
     /// What was found.
     pub items: Vec<T>,
@@ -52,7 +54,8 @@ pub struct Page<T> {
 }
 
 /// A vector without its components.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Item {
     /// Its id.
     pub id: String,
@@ -277,6 +280,22 @@ impl Collection {
 
     /// Goes through all vectors that pass (all without a filter), a few at a time: [`Collection::scroll_vectors`] says what it sees of
     /// changes on the way. No lock is held between vectors.
+    ///
+    /// ```
+    /// use vectorizer::collection::Collection;
+    /// use vectorizer::filter::Filter;
+    /// use vectorizer::models::DistanceMetric;
+    ///
+    /// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+    /// let collection = Collection::new(1, DistanceMetric::Euclidean)?;
+    /// collection.add_rows(&["a", "b", "c"], &[0.0, 1.0, 2.0])?;
+    /// for vector in collection.vectors(Some(Filter::ids(|id| id != "b"))) {
+    ///     let vector = vector?;
+    ///     println!("{} {:?}", vector.id, vector.data);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn vectors(&self, filter: Option<Filter>) -> Vectors<'_> {
         Vectors {
             collection: self,
@@ -321,7 +340,7 @@ impl Collection {
     }
 }
 
-/// All vectors that pass, in the order of insertion; made by [`Collection::vectors`].
+/// All vectors that pass, in the order of insertion; made by [`Collection::vectors`]. An error is the last that comes.
 #[derive(Debug)]
 pub struct Vectors<'c> {
     collection: &'c Collection,
@@ -362,3 +381,5 @@ impl Iterator for Vectors<'_> {
         }
     }
 }
+
+impl FusedIterator for Vectors<'_> {}

@@ -26,9 +26,10 @@ impl Places {
         low
     }
 
-    /// The first slot after a place, whether or not the place is still taken.
+    /// The first slot after a place, whether or not the place is still taken. Places come back from callers, who may make them up: after one that
+    /// was never given there is none.
     pub(super) fn slot_after(&self, place: u64) -> u32 {
-        usize::try_from(self.after(place)).map_or(NO_SLOT, slot)
+        u32::try_from(self.after(place)).unwrap_or(NO_SLOT)
     }
 
     /// How many slots stand at this place or before it.

@@ -12,6 +12,7 @@ use crate::error::{Result, VectorizerError};
 /// similarity is the true one; what is lost is at most a neighbour that the walk passed by. Exact searches compare the vectors as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// The vectors themselves, four bytes a component.
     #[default]
@@ -27,7 +28,7 @@ pub enum Precision {
 
 impl Precision {
     /// All there are, most precise first.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Int8];
+    pub const ALL: &'static [Self] = &[Self::F32, Self::F16, Self::Int8];
 
     /// The name, as it is read and written.
     #[must_use]
@@ -58,7 +59,8 @@ impl FromStr for Precision {
     /// Reads the names that [`fmt::Display`] writes.
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|precision| precision.name() == name)
             .ok_or_else(|| VectorizerError::InvalidConfig {
                 field: "precision",
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for precision in Precision::ALL {
+        for &precision in Precision::ALL {
             let name = precision.to_string();
             assert_eq!(name.parse::<Precision>().unwrap(), precision);
             let json = serde_json::to_string(&precision).unwrap();

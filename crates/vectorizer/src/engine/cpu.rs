@@ -46,7 +46,7 @@ mod work;
 
 /// Rows and links in RAM, worked on with SIMD and threads.
 #[derive(Debug)]
-pub struct CpuEngine {
+pub(crate) struct CpuEngine {
     layout: Layout,
     distance: Distance,
     rows: Rows,
@@ -75,7 +75,7 @@ impl CpuEngine {
     ///
     /// # Errors
     /// The ledger's.
-    pub fn new(layout: Layout, threads: usize, ledger: Ledger) -> Result<Self> {
+    pub(crate) fn new(layout: Layout, threads: usize, ledger: Ledger) -> Result<Self> {
         Ok(Self {
             layout,
             distance: Distance::new(layout.scoring),
@@ -87,12 +87,6 @@ impl CpuEngine {
             scratch: Mutex::default(),
             work: Work::default(),
         })
-    }
-
-    /// The instruction set in use, by the name it has in `VECTORIZER_SIMD`.
-    #[must_use]
-    pub fn instructions(&self) -> &'static str {
-        self.distance.instructions().name()
     }
 
     fn ground(&self) -> Ground<'_> {

@@ -47,7 +47,7 @@ mod work;
 
 /// Rows and links on a GPU.
 #[derive(Debug)]
-pub struct GpuEngine {
+pub(crate) struct GpuEngine {
     device: Device,
     /// What exact search may use: the device's, or less of it in tests.
     tier: Tier,
@@ -78,7 +78,7 @@ impl GpuEngine {
     ///
     /// # Errors
     /// The device is the CPU, or cannot hold a single row of this dimension.
-    pub fn new(device: &Device, layout: Layout) -> Result<Self> {
+    pub(crate) fn new(device: &Device, layout: Layout) -> Result<Self> {
         record::hardware(device)?.alive()?;
         Ok(Self {
             device: device.clone(),

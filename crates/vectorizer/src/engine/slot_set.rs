@@ -2,9 +2,27 @@
 
 use std::ops::Range;
 
-use crate::engine::{NO_SLOT, slot};
+use crate::engine::{MAX_SLOTS, NO_SLOT, slot};
 
 /// A set of slots, a bit for each. Slots beyond the last one that was ever put in are not in it.
+///
+/// ```
+/// use vectorizer::config::{CollectionOptions, SearchOptions};
+/// use vectorizer::engine::SlotSet;
+/// use vectorizer::gpu::context::Context;
+/// use vectorizer::hnsw::HnswGraph;
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let mut graph = HnswGraph::new(&Context::cpu(), 1, DistanceMetric::Euclidean, CollectionOptions::default())?;
+/// graph.append(&[0.0, 1.0, 2.0, 3.0])?;
+/// let odd: SlotSet = [1, 3].into_iter().collect();
+/// let answer = graph.search_among(&[0.0], 2, &SearchOptions::default(), Some(&odd))?;
+/// let slots = answer.hits.of(0).iter().map(|hit| hit.slot);
+/// assert!(slots.eq([1, 3]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct SlotSet {
     words: Vec<u64>,
@@ -18,9 +36,10 @@ impl SlotSet {
         Self::default()
     }
 
-    /// Slots `0..count`.
+    /// Slots `0..count`; of a larger count than [`MAX_SLOTS`] those that there can be.
     #[must_use]
     pub fn full(count: usize) -> Self {
+        let count = count.min(MAX_SLOTS);
         let mut words = vec![u64::MAX; count.div_ceil(64)];
         if let (Some(last), rest @ 1..) = (words.last_mut(), count % 64) {
             *last = (1 << rest) - 1;
@@ -37,8 +56,11 @@ impl SlotSet {
             .is_some_and(|word| word >> (slot % 64) & 1 == 1)
     }
 
-    /// Puts `slot` in; whether it was not in before.
+    /// Puts `slot` in; whether it was not in before. What is no slot ([`MAX_SLOTS`] and above, [`NO_SLOT`] among it) is not put in.
     pub fn insert(&mut self, slot: u32) -> bool {
+        if slot as usize >= MAX_SLOTS {
+            return false;
+        }
         let at = slot as usize / 64;
         if at >= self.words.len() {
             self.words.resize(at + 1, 0);
@@ -153,7 +175,7 @@ impl SlotSet {
 
     /// The numbers that the slots in it have among one another, for slots `0..count`; [`NO_SLOT`] for the others.
     #[must_use]
-    pub fn numbering(&self, count: usize) -> Vec<u32> {
+    pub(crate) fn numbering(&self, count: usize) -> Vec<u32> {
         let mut numbers = vec![NO_SLOT; count];
         for (number, slot) in self.iter_in(0..slot(count)).enumerate() {
             numbers[slot as usize] = crate::engine::slot(number);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Filter, Match, Range, Scalar};
 
 /// One condition of a [`Filter`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
     /// A value at `key` matches.
@@ -75,6 +75,8 @@ impl PartialEq for IdPredicate {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
+
+impl Eq for IdPredicate {}
 
 impl Condition {
     /// A value at `key` equals `value`.

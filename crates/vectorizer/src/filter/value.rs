@@ -3,7 +3,8 @@
 use super::Number;
 
 /// What values are held against.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Match {
     /// Equal to this.
     Value(Scalar),
@@ -25,7 +26,7 @@ pub enum Scalar {
 }
 
 /// Bounds, all of which hold: of numbers, or of times in RFC 3339.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Range {
     /// Greater than this.
     pub gt: Option<Bound>,
@@ -38,7 +39,7 @@ pub struct Range {
 }
 
 /// One end of a [`Range`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
     /// A number.
     Number(Number),

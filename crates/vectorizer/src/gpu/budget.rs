@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// A device's own figures. They cover every program that uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Budget {
     /// What the device recommends this process to use at most, in bytes.
     pub recommended: u64,
@@ -15,6 +16,7 @@ pub struct Budget {
 
 /// What the driver interface's allocator has taken from the device, and how much of it is lent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Allocator {
     /// In blocks, from the device.
     pub reserved: u64,

@@ -15,7 +15,20 @@ use crate::gpu::tiers::Tier;
 pub const DEVICE_VARIABLE: &str = "VECTORIZER_DEVICE";
 
 /// Which device to take.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// ```
+/// use vectorizer::gpu::context::{Context, DeviceChoice};
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let wanted: DeviceChoice = "cpu".parse()?;
+/// assert_eq!(wanted, DeviceChoice::Cpu);
+/// let context = Context::with_choice(&wanted)?.with_limit(Some(64 << 20));
+/// assert!(context.device().is_cpu());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// A GPU if there is one, else the CPU engine. Never a software adapter.
     #[default]
@@ -41,6 +54,19 @@ impl FromStr for DeviceChoice {
             "cpu" => Self::Cpu,
             "software" => Self::Software,
             name => Self::Named(name.to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    /// The words that [`DeviceChoice::from_str`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Gpu => "gpu",
+            Self::Cpu => "cpu",
+            Self::Software => "software",
+            Self::Named(name) => name,
         })
     }
 }
@@ -100,7 +126,7 @@ impl Context {
             ),
             other => {
                 return Err(VectorizerError::NoDevice {
-                    wanted: format!("{other:?}"),
+                    wanted: other.to_string(),
                     advice: "this build has no GPU engine: build with the `gpu` feature".to_owned(),
                 });
             }
@@ -158,7 +184,8 @@ impl Context {
     }
 
     /// How much of the device's memory `vectors` vectors of `dimension` components and their graph will take, when they are added in one
-    /// batch and linked. Within 5 % of what is then taken; adding step by step can take a thirtieth more.
+    /// batch and linked. Within 5 % of what is then taken; adding step by step can take a thirtieth more. Figures that no collection can have
+    /// count as the nearest that one can.
     ///
     /// ```
     /// use vectorizer::config::HnswConfig;
@@ -248,6 +275,7 @@ mod tests {
             ("H200", DeviceChoice::Named("h200".to_owned())),
         ] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap(), choice, "{text:?}");
+            assert_eq!(choice.to_string().parse::<DeviceChoice>().unwrap(), choice);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! There are four places where a device can fail: the one door of allocation, the submission of work, the wait for it, and the mapping
 //! of what it wrote. Each asks here first. Without the feature `fault-injection` (and outside this crate's tests) nothing is kept and
-//! nothing asked.
+//! nothing asked, and this module is not public.
 
 /// A place where a device can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -15,6 +15,7 @@ mod tests;
 /// What memory is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Label {
     /// Vectors.
     Rows,
@@ -28,7 +29,7 @@ pub enum Label {
 
 impl Label {
     /// Every label, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Rows, Self::Graph, Self::Pool, Self::Kernels];
+    pub const ALL: &'static [Self] = &[Self::Rows, Self::Graph, Self::Pool, Self::Kernels];
 
     /// The label as reports spell it.
     #[must_use]
@@ -50,6 +51,7 @@ impl fmt::Display for Label {
 
 /// The figures of one label, or of all together, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct Account {
     /// Taken now.
     pub taken: u64,
@@ -94,20 +96,37 @@ struct Inner {
 }
 
 /// The books of a device, of a context with a limit of its own, or of a collection. What is taken from one stands in its parent's
-/// books too, up to the device's, and has to be within the limit of each. A clone is another handle on the same books.
+/// books too, up to the device's, and has to be within the limit of each. A clone is another handle on the same books. Callers read
+/// them; what is entered, storages and pools enter.
+///
+/// ```
+/// use vectorizer::collection::Collection;
+/// use vectorizer::gpu::memory::Label;
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let collection = Collection::new(4, DistanceMetric::Cosine)?;
+/// let device = collection.context().device();
+/// let watch = device.whole_ledger().watch();
+/// collection.add_rows(&["a", "b"], &[1.0; 8])?;
+/// assert!(device.whole_ledger().account(Label::Rows).taken >= 32);
+/// assert!(watch.peak() >= 32);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Arc<Inner>);
 
 impl Ledger {
     /// Books with nothing in them; no limit if `None`.
     #[must_use]
-    pub fn new(limit: Option<u64>) -> Self {
+    pub(crate) fn new(limit: Option<u64>) -> Self {
         Self::with(limit, None, Faults::default())
     }
 
     /// Books within these: what is taken there is taken here as well.
     #[must_use]
-    pub fn child(&self, limit: Option<u64>) -> Self {
+    pub(crate) fn child(&self, limit: Option<u64>) -> Self {
         Self::with(limit, Some(self.clone()), self.0.faults.clone())
     }
 
@@ -136,14 +155,9 @@ impl Ledger {
 
     /// The lowest limit that holds for these books: their own, or one of those above.
     #[must_use]
-    pub fn lowest_limit(&self) -> Option<u64> {
+    pub(crate) fn lowest_limit(&self) -> Option<u64> {
         let above = self.0.parent.as_ref().and_then(Self::lowest_limit);
         self.limit().into_iter().chain(above).min()
-    }
-
-    /// Another limit from now on. What is taken already stays taken.
-    pub fn set_limit(&self, limit: Option<u64>) {
-        self.0.books.lock().limit = limit;
     }
 
     /// The figures over all labels.
@@ -160,12 +174,12 @@ impl Ledger {
 
     /// The figures over all labels and of each, as they stand at one moment.
     #[must_use]
-    pub fn statement(&self) -> (Account, [(Label, Account); Label::ALL.len()]) {
-        let books = self.0.books.lock();
-        (
-            books.total,
-            Label::ALL.map(|label| (label, books.labels[label as usize])),
-        )
+    pub fn statement(&self) -> (Account, Vec<(Label, Account)>) {
+        let (total, labels) = {
+            let books = self.0.books.lock();
+            (books.total, books.labels)
+        };
+        (total, Label::ALL.iter().copied().zip(labels).collect())
     }
 
     /// Bytes that hold data over bytes taken, without those of the pool, which only pass through; 1 where nothing is taken.
@@ -187,7 +201,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`VectorizerError::VramLimitExceeded`], with the limit that is in the way.
-    pub fn admit(&self, bytes: u64) -> Result<()> {
+    pub(crate) fn admit(&self, bytes: u64) -> Result<()> {
         self.0.books.lock().check(bytes)?;
         self.0
             .parent
@@ -199,7 +213,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`VectorizerError::VramLimitExceeded`]; nothing is taken.
-    pub fn take(&self, label: Label, bytes: u64) -> Result<Lease> {
+    pub(crate) fn take(&self, label: Label, bytes: u64) -> Result<Lease> {
         if bytes > 0 {
             match self.0.faults.meet(Point::Allocate) {
                 Some(Fault::Lose) => {
@@ -311,7 +325,7 @@ impl Drop for Watch {
 
 /// Bytes taken from a device; given back when dropped.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     ledger: Ledger,
     label: Label,
     bytes: u64,
@@ -322,12 +336,12 @@ pub struct Lease {
 impl Lease {
     /// How many bytes are taken.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Takes over the bytes of another lease with the same label and ledger, as if both had been taken at once.
-    pub fn absorb(&mut self, mut other: Self) {
+    pub(crate) fn absorb(&mut self, mut other: Self) {
         debug_assert_eq!(self.label, other.label, "leases of one label");
         debug_assert!(
             Arc::ptr_eq(&self.ledger.0, &other.ledger.0),
@@ -339,7 +353,7 @@ impl Lease {
     }
 
     /// States how many of them hold data.
-    pub fn set_used(&self, used: u64) {
+    pub(crate) fn set_used(&self, used: u64) {
         debug_assert!(used <= self.bytes, "more used than taken");
         let replaced = || self.used.swap(used, Ordering::Relaxed);
         self.ledger.use_now(self.label, used, &replaced);

@@ -25,6 +25,7 @@ mod tests;
 
 /// The figures of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[non_exhaustive]
 pub struct PoolStats {
     /// Bytes of buffers that are lent out now.
     pub bytes_in_use: u64,
@@ -46,6 +47,18 @@ pub struct PoolStats {
 }
 
 /// A handle on a device's pool of transient buffers.
+///
+/// ```
+/// use vectorizer::gpu::context::Context;
+/// use vectorizer::gpu::metal_buffer_pool::MetalBufferPool;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let pool = MetalBufferPool::new(Context::new()?.device());
+/// println!("{:.0} % of requests were served by a kept buffer", pool.get_memory_stats().pool_utilization * 100.0);
+/// println!("{} bytes given back", pool.compact());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct MetalBufferPool {
     device: Device,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Sizes of a cooperative matrix product the device has an instruction for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MatrixShape {
     /// Rows of the result.
     pub m: u32,
@@ -17,6 +18,7 @@ pub struct MatrixShape {
 
 /// What a device can do, from its own limits and features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Tier {
     /// Smallest and largest number of lanes that run in step, where lanes can exchange values.
     pub subgroups: Option<(u32, u32)>,
@@ -44,8 +46,7 @@ pub struct Tier {
 
 impl Tier {
     /// The CPU engine: no limit of a device applies to it.
-    #[must_use]
-    pub fn cpu() -> Self {
+    pub(crate) fn cpu() -> Self {
         Self {
             subgroups: None,
             f16: false,

@@ -14,6 +14,7 @@ pub use report::VramReport;
 
 /// The figures of one device, in bytes, over everyone in this process who uses it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct VramStats {
     /// Taken now.
     pub total_allocated: u64,
@@ -45,6 +46,7 @@ pub struct VramStats {
 
 /// How some books stand against their limit, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Standing {
     /// The most that may be taken.
     pub limit: Option<u64>,
@@ -56,6 +58,7 @@ pub struct Standing {
 
 /// What a device held while an operation ran, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OperationStats {
     /// When it began.
     pub before: u64,
@@ -67,6 +70,22 @@ pub struct OperationStats {
 
 /// Watches a device's memory. It reads the device's books, so that it sees what was allocated before it was made, and costs those who
 /// allocate nothing.
+///
+/// ```
+/// use vectorizer::collection::Collection;
+/// use vectorizer::gpu::vram_monitor::VramMonitor;
+/// use vectorizer::models::DistanceMetric;
+///
+/// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+/// let collection = Collection::new(4, DistanceMetric::Cosine)?;
+/// collection.add_rows(&["a", "b"], &[1.0; 8])?;
+/// let monitor = VramMonitor::new(collection.context().device());
+/// assert!(monitor.get_vram_stats().total_allocated >= 32);
+/// monitor.validate_all_vram()?;
+/// println!("{}", monitor.generate_vram_report());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct VramMonitor {
     device: Device,
@@ -95,7 +114,7 @@ impl VramMonitor {
             allocations: total.count,
             limit: ledger.limit(),
             efficiency: ledger.efficiency(),
-            by_label: by_label.to_vec(),
+            by_label,
             handle: Standing {
                 limit: own.limit(),
                 taken: own_total.taken,

@@ -18,18 +18,20 @@ const KEPT: f64 = 2.0 / 3.0;
 
 impl HnswGraph {
     /// Takes the slots out that are not `alive`: what was linked to them is linked to whom they led, and the others move together, in
-    /// their order. Where less than two thirds of what was built are left, those are linked anew.
+    /// their order. Where less than two thirds of what was built are left, those are linked anew. Slots that no vector has are passed over.
     ///
     /// Cost: a few hundred scores for each slot that was linked to a dead one, or a build of the living; and memory for these until it is done.
     ///
     /// # Errors
     /// No room, or the device failed; the graph is as before.
     pub fn consolidate(&mut self, alive: &SlotSet) -> Result<()> {
-        *self = self.without_dead(alive)?;
+        let mut there = SlotSet::full(self.len());
+        there.intersect(alive);
+        *self = self.without_dead(&there)?;
         Ok(())
     }
 
-    /// What [`HnswGraph::consolidate`] leaves, beside this graph.
+    /// What [`HnswGraph::consolidate`] leaves, beside this graph. All that are `alive` have a vector.
     pub(crate) fn without_dead(&self, alive: &SlotSet) -> Result<Self> {
         let count = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
         let mut fresh = Self {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Moved, Output, batch_size, failed, go_on, refused};
+use super::{Batch, Existing, Moved, Output, batch_size, failed, go_on, refused};
 use crate::collection::Collection;
 use crate::error::Result;
 use crate::models::{Payload, Vector};
@@ -48,9 +48,10 @@ enum Id {
 /// [`FileFailed`](crate::error::VectorizerError::FileFailed), [`Cancelled`](crate::error::VectorizerError::Cancelled), or the device failed; there is no file then.
 pub fn export(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
+    let path = path.as_ref();
     let frozen = collection.freeze();
     let mut out = Output::create(path)?;
     let total = frozen.count();
@@ -79,18 +80,19 @@ pub fn export(
     Ok(total)
 }
 
-/// Adds a vector for each line, or with `replace` puts it in the place of the one that has its id; how many there were.
+/// Adds a vector for each line, and says how many there were. `existing` is what becomes of those whose ids are taken.
 ///
 /// # Errors
 /// [`FileRefused`](crate::error::VectorizerError::FileRefused) names the line; those of [`Collection::add_vectors_batch`]; what came in the batches before stays.
 pub fn import(
     collection: &Collection,
-    path: &Path,
-    replace: bool,
+    path: impl AsRef<Path>,
+    existing: Existing,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
+    let path = path.as_ref();
     let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(failed(path))?);
-    let mut batch = Batch::new(collection, replace, None);
+    let mut batch = Batch::new(collection, existing, None);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();

@@ -10,7 +10,8 @@ use crate::collection::Collection;
 use crate::error::Result;
 
 /// Which of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Form {
     /// NumPy's format, version 1.
     Npy,
@@ -25,10 +26,11 @@ pub enum Form {
 /// [`Cancelled`](crate::error::VectorizerError::Cancelled), or the device failed; there is no file of vectors then.
 pub fn export(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     form: Form,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
+    let path = path.as_ref();
     let frozen = collection.freeze();
     let (total, dimension) = (frozen.count(), collection.dimension());
     let mut out = Output::create(path)?;

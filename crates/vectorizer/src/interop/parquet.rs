@@ -30,7 +30,7 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
-use super::{Batch, Moved, Output, batch_size, failed, go_on, refused};
+use super::{Batch, Existing, Moved, Output, batch_size, failed, go_on, refused};
 use crate::collection::{Collection, Frozen};
 use crate::error::{Result, VectorizerError};
 use crate::models::{Payload, Vector};
@@ -110,9 +110,10 @@ fn broken(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> VectorizerEr
 /// [`FileFailed`](VectorizerError::FileFailed), [`FileRefused`](VectorizerError::FileRefused), [`Cancelled`](VectorizerError::Cancelled), or the device failed; there is no file then.
 pub fn export(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
+    let path = path.as_ref();
     let frozen = collection.freeze();
     let columns = columns(&frozen);
     let element = Arc::new(Field::new("element", DataType::Float32, false));
@@ -210,17 +211,18 @@ fn rest(payload: Option<&Value>, columns: &BTreeMap<&str, Kind>) -> Option<Strin
     (!rest.is_empty() || members.is_empty()).then(|| Value::Object(rest).to_string())
 }
 
-/// Adds a vector for each row, or with `replace` puts it in the place of the one that has its id; how many there were.
+/// Adds a vector for each row, and says how many there were. `existing` is what becomes of those whose ids are taken.
 ///
 /// # Errors
 /// [`FileFailed`](VectorizerError::FileFailed), [`FileRefused`](VectorizerError::FileRefused) names the row or the column; those of [`Collection::add_vectors_batch`]; what came in the
 /// batches before stays.
 pub fn import(
     collection: &Collection,
-    path: &Path,
-    replace: bool,
+    path: impl AsRef<Path>,
+    existing: Existing,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
+    let path = path.as_ref();
     let file = File::open(path).map_err(failed(path))?;
     let (total, mut reader) = guarded(path, || {
         rows(file, batch_size(collection.dimension())).map_err(broken(path))
@@ -229,7 +231,7 @@ pub fn import(
         let refused = |error: arrow_schema::ArrowError| refused(path, error.to_string());
         guarded(path, || reader.next().transpose().map_err(refused))
     };
-    let mut batch = Batch::new(collection, replace, total);
+    let mut batch = Batch::new(collection, existing, total);
     let mut row = 0;
     while let Some(rows) = next()? {
         let columns = Columns::of(&rows).map_err(|reason| refused(path, reason))?;

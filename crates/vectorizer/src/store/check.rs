@@ -14,6 +14,7 @@ use crate::models::DistanceMetric;
 
 /// What a check of a collection's files found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct CheckReport {
     /// The folder.
     pub path: String,
@@ -31,6 +32,7 @@ pub struct CheckReport {
 
 /// What a collection on disk is and holds, by what its store says of itself.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct StoreStats {
     /// The folder.
     pub path: String,

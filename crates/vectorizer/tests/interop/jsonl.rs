@@ -1,6 +1,6 @@
 //! JSON lines.
 
-use vectorizer::interop::jsonl;
+use vectorizer::interop::{Existing, jsonl};
 
 use super::*;
 
@@ -24,11 +24,17 @@ fn json_lines_bring_back_what_went_out() {
         })
     );
     let back = empty(2, DistanceMetric::Cosine, 16);
-    assert_eq!(jsonl::import(&back, &path, false, go).unwrap(), 506);
+    assert_eq!(
+        jsonl::import(&back, &path, Existing::Refuse, go).unwrap(),
+        506
+    );
     assert_eq!(all(&back), varied());
-    let error = jsonl::import(&back, &path, false, go).unwrap_err();
+    let error = jsonl::import(&back, &path, Existing::Refuse, go).unwrap_err();
     assert!(matches!(error, VectorizerError::DuplicateId { .. }));
-    assert_eq!(jsonl::import(&back, &path, true, go).unwrap(), 506);
+    assert_eq!(
+        jsonl::import(&back, &path, Existing::Replace, go).unwrap(),
+        506
+    );
     assert_eq!(all(&back), varied());
 }
 
@@ -39,7 +45,10 @@ fn broken_json_lines_are_named() {
     let good = "\n{\"id\": 7, \"vector\": [1, 2], \"payload\": null}\n  \n";
     fs::write(&path, good).unwrap();
     let collection = empty(2, DistanceMetric::Euclidean, 16);
-    assert_eq!(jsonl::import(&collection, &path, false, go).unwrap(), 1);
+    assert_eq!(
+        jsonl::import(&collection, &path, Existing::Refuse, go).unwrap(),
+        1
+    );
     assert_eq!(
         collection.get_vector("7").unwrap(),
         vector("7", &[1.0, 2.0], None)
@@ -69,7 +78,7 @@ fn broken_json_lines_are_named() {
         ("\u{fffd}", "expected an object"),
     ] {
         fs::write(&path, format!("{good}{line}\n")).unwrap();
-        let error = jsonl::import(&collection, &path, true, go)
+        let error = jsonl::import(&collection, &path, Existing::Replace, go)
             .unwrap_err()
             .to_string();
         assert!(

@@ -1,6 +1,6 @@
 //! Parquet files.
 
-use vectorizer::interop::parquet;
+use vectorizer::interop::{Existing, parquet};
 
 use super::*;
 
@@ -12,10 +12,13 @@ fn parquet_brings_back_what_went_out() {
     collection.add_vectors_batch(varied()).unwrap();
     assert_eq!(parquet::export(&collection, &path, go).unwrap(), 506);
     let back = empty(2, DistanceMetric::Cosine, 16);
-    assert_eq!(parquet::import(&back, &path, false, go).unwrap(), 506);
+    assert_eq!(
+        parquet::import(&back, &path, Existing::Refuse, go).unwrap(),
+        506
+    );
     assert_eq!(all(&back), varied());
     let other = empty(3, DistanceMetric::Cosine, 16);
-    let error = parquet::import(&other, &path, false, go)
+    let error = parquet::import(&other, &path, Existing::Refuse, go)
         .unwrap_err()
         .to_string();
     assert!(
@@ -25,7 +28,7 @@ fn parquet_brings_back_what_went_out() {
     let whole = fs::read(&path).unwrap();
     for cut in (0..whole.len()).step_by(whole.len() / 50) {
         fs::write(&path, &whole[..cut]).unwrap();
-        let error = parquet::import(&back, &path, true, go).unwrap_err();
+        let error = parquet::import(&back, &path, Existing::Replace, go).unwrap_err();
         assert!(
             matches!(error, VectorizerError::FileRefused { .. }),
             "{cut}: {error}"
@@ -38,7 +41,10 @@ fn parquet_brings_back_what_went_out() {
 fn columns_become_members_of_the_payload() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/columns.parquet");
     let collection = empty(2, DistanceMetric::Euclidean, 16);
-    assert_eq!(parquet::import(&collection, &path, false, go).unwrap(), 2);
+    assert_eq!(
+        parquet::import(&collection, &path, Existing::Refuse, go).unwrap(),
+        2
+    );
     let expected = [
         vector(
             "1",

@@ -239,11 +239,6 @@ impl Distance {
         self.scoring
     }
 
-    /// Which instruction set computes them.
-    pub(crate) fn instructions(self) -> Instructions {
-        self.instructions
-    }
-
     /// Runs `task`, compiled for this instruction set and scoring.
     pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         match self.scoring {

@@ -8,6 +8,7 @@ use super::VramStats;
 
 /// The figures of a device: `Display` for a terminal, [`VramReport::to_json`] and [`VramReport::to_prometheus`] for machines.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct VramReport {
     /// The device's name and backend.
     pub device: String,

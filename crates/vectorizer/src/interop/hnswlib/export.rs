@@ -11,6 +11,7 @@ use crate::interop::{Moved, Output, batch_size, go_on, ids_beside, write_ids};
 
 /// What went out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exported {
     /// Vectors.
     pub vectors: usize,
@@ -25,7 +26,7 @@ pub struct Exported {
 /// [`Cancelled`](crate::error::VectorizerError::Cancelled), no room, or the device failed; there is no file then.
 pub fn export(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<Exported> {
     // Others may add between linking and holding still.
@@ -36,7 +37,7 @@ pub fn export(
             break frozen;
         }
     };
-    write(&frozen, path, &mut progress)
+    write(&frozen, path.as_ref(), &mut progress)
 }
 
 /// What is linked, as it is.

@@ -39,7 +39,8 @@ impl Header {
     ///
     /// # Errors
     /// [`FileFailed`](crate::error::VectorizerError::FileFailed), [`FileRefused`](crate::error::VectorizerError::FileRefused).
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let file = File::open(path).map_err(failed(path))?;
         Self::read(&mut &file, length(&file, path)?, path)
     }

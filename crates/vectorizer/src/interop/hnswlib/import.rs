@@ -15,6 +15,7 @@ use crate::interop::{Moved, batch_size, failed, go_on, refused};
 
 /// What came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Imported {
     /// Vectors that can be found.
     pub vectors: usize,
@@ -31,10 +32,11 @@ pub struct Imported {
 /// [`Collection::add_vectors_batch`], or [`Cancelled`](crate::error::VectorizerError::Cancelled). What was added before stays.
 pub fn import(
     collection: &Collection,
-    path: &Path,
+    path: impl AsRef<Path>,
     ids: Option<&Path>,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<Imported> {
+    let path = path.as_ref();
     let file = File::open(path).map_err(failed(path))?;
     let length = length(&file, path)?;
     let mut reader = BufReader::with_capacity(1 << 18, file);
