@@ -2,7 +2,7 @@
 //!
 //! An engine keeps rows (vectors) and the links between them on one device and knows both by slot, never by id.
 //! There are two: [`cpu`] is the fallback people run and the oracle the other is checked against; `gpu` runs the
-//! kernels. The algorithm in [`crate::hnsw`] speaks to this trait alone.
+//! kernels. `paired` is one of each, where the rows themselves stay in RAM. The algorithm in [`crate::hnsw`] speaks to this trait alone.
 //!
 //! **Reading and writing.** Everything that computes takes `&self`, so that searches go on beside it. A change is
 //! made in two steps: `stage_*` does the work and reserves the memory and may fail; `commit_*` makes it visible,
@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::{HnswConfig, Precision};
+use crate::config::{CollectionOptions, FullRows, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
@@ -27,6 +27,8 @@ pub mod cpu;
 mod detour;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+#[cfg(feature = "gpu")]
+mod paired;
 pub(crate) mod prefetch;
 pub mod slot_set;
 
@@ -76,6 +78,8 @@ pub struct Layout {
     pub max_connections: usize,
     /// The form of the rows that walks for queries compare; what they find is scored again by the rows themselves.
     pub precision: Precision,
+    /// Where the rows themselves are, where that is another form.
+    pub full_rows: FullRows,
 }
 
 /// How many of the first of a beam of width `ef` are scored again, where the beam went by a small form of the rows and `k` are wanted: twice
@@ -86,6 +90,12 @@ pub(crate) fn scored_again(ef: usize, k: usize) -> usize {
 }
 
 impl Layout {
+    /// Whether a device has the small form of the rows alone.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_coded_alone(&self) -> bool {
+        self.full_rows == FullRows::Ram && !self.precision.is_full()
+    }
+
     /// Places in a row of links on `level`.
     #[must_use]
     pub const fn degree(&self, level: usize) -> usize {
@@ -308,6 +318,17 @@ fn check_shape(layout: Layout, rows: usize, levels: &[u8], links: &[LevelLinks])
     Ok(())
 }
 
+/// New contents of rows of links on one level.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// On which level.
+    pub(crate) level: usize,
+    /// Whose rows; none stands here twice.
+    pub(crate) slots: Vec<u32>,
+    /// The rows, end to end.
+    pub(crate) rows: Vec<u32>,
+}
+
 /// A link to be added where a slot would be unreachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attachment {
@@ -345,6 +366,11 @@ impl fmt::Debug for Staged {
 pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Box<dyn Engine>> {
     #[cfg(feature = "gpu")]
     if !device.is_cpu() {
+        if layout.is_coded_alone() {
+            return Ok(Box::new(paired::PairedEngine::new(
+                device, layout, threads,
+            )?));
+        }
         return Ok(Box::new(gpu::GpuEngine::new(device, layout)?));
     }
     Ok(Box::new(cpu::CpuEngine::new(
@@ -357,14 +383,16 @@ pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Bo
 /// What vectors and their graph will take on a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryEstimate {
-    /// The vectors, and the small form of them that walks compare, if there is one.
+    /// The vectors, and the small form of them that walks compare, if there is one; that form alone where the vectors stay in RAM.
     pub rows: u64,
     /// The links between them.
     pub graph: u64,
+    /// RAM beside that, for the vectors and the same links, where the vectors stay there; else 0.
+    pub ram: u64,
 }
 
 impl MemoryEstimate {
-    /// Both.
+    /// What is on the device: vectors and links.
     #[must_use]
     pub const fn lasting(&self) -> u64 {
         self.rows + self.graph
@@ -375,17 +403,20 @@ pub(crate) fn estimate_memory(
     device: &Device,
     vectors: usize,
     dimension: usize,
-    config: &HnswConfig,
-    precision: Precision,
+    options: &CollectionOptions,
 ) -> MemoryEstimate {
     let layout = Layout {
         dimension,
         scoring: Scoring::SquaredEuclidean,
-        max_connections: config.max_connections,
-        precision,
+        max_connections: options.hnsw.max_connections,
+        precision: options.precision,
+        full_rows: options.full_rows,
     };
     #[cfg(feature = "gpu")]
     if !device.is_cpu() {
+        if layout.is_coded_alone() {
+            return paired::estimate(layout, vectors);
+        }
         return gpu::estimate(layout, vectors);
     }
     debug_assert!(device.is_cpu(), "a device of another engine");
@@ -514,4 +545,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// The work done so far.
     fn counters(&self) -> Counters;
+
+    /// Bytes of RAM taken for rows and links that are kept there beside those on the device.
+    fn ram_bytes(&self) -> u64 {
+        0
+    }
 }

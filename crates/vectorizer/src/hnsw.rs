@@ -142,7 +142,7 @@ impl HnswGraph {
         metric: DistanceMetric,
         options: CollectionOptions,
     ) -> Result<Self> {
-        options.hnsw.validate()?;
+        options.validate()?;
         let storage = VectorStorage::with_options(context, dimension, metric, &options)?;
         Ok(Self {
             storage,

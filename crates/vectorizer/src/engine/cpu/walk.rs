@@ -22,7 +22,7 @@ use visited::Visited;
 pub(crate) struct Scratch {
     visited: Visited,
     pool: Pool,
-    /// What the first of two beams found; then, of a row, slots that are passed through.
+    /// What the first of two beams found; then, of a row, slots that are passed through; last, slots that are scored again.
     near: Vec<u32>,
     /// The query, coded.
     asked: Asked,
@@ -237,6 +237,25 @@ fn best<P: Probe>(probe: P, slots: &[u32], mut best: Key) -> Key {
     best
 }
 
+/// Scores slots, and orders them by that.
+#[inline(always)]
+pub(crate) fn in_order<P: Probe>(probe: P, slots: &[u32], order: &mut Vec<Key>) {
+    order.clear();
+    prefetch(probe, slots);
+    let (fours, rest) = slots.as_chunks::<4>();
+    for (at, &four) in fours.iter().enumerate() {
+        prefetch(probe, &slots[4 * at + 4..]);
+        let scores = probe.four(four);
+        for at in 0..4 {
+            order.push(Key::new(scores[at], four[at]));
+        }
+    }
+    for &slot in rest {
+        order.push(Key::new(probe.one(slot), slot));
+    }
+    order.sort_unstable();
+}
+
 /// Asks for the rows of the first few of `slots`.
 #[inline(always)]
 fn prefetch<P: Probe>(probe: P, slots: &[u32]) {
@@ -409,34 +428,17 @@ impl Ground<'_> {
         scratch: &mut Scratch,
     ) {
         let Scratch {
-            pool, again, done, ..
+            pool,
+            near,
+            again,
+            done,
+            ..
         } = scratch;
-        let count = scored_again(walk.ef, walk.k).min(pool.keys.len());
-        again.clear();
-        let (fours, rest) = pool.keys[..count].as_chunks::<4>();
-        let mut ahead = pool.keys.iter().take(count).map(|key| key.slot());
-        for slot in ahead.by_ref().take(4) {
-            probe.prefetch(slot);
-        }
-        for four in fours {
-            for slot in ahead.by_ref().take(4) {
-                probe.prefetch(slot);
-            }
-            let slots = [
-                four[0].slot(),
-                four[1].slot(),
-                four[2].slot(),
-                four[3].slot(),
-            ];
-            let scores = probe.four(slots);
-            for at in 0..4 {
-                again.push(Key::new(scores[at], slots[at]));
-            }
-        }
-        for key in rest {
-            again.push(Key::new(probe.one(key.slot()), key.slot()));
-        }
-        again.sort_unstable();
+        let first = pool.keys.iter().take(scored_again(walk.ef, walk.k));
+        near.clear();
+        near.extend(first.map(|key| key.slot()));
+        let count = near.len();
+        in_order(probe, near, again);
         done.distances += count as u64;
         // All scores are taken for such of small rows when their bytes are counted.
         let more = size_of_val(probe.query).saturating_sub(codes.row_bytes());
