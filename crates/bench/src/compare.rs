@@ -104,8 +104,12 @@ pub fn name(subject: &Subject) -> String {
         "f32" => String::new(),
         precision => format!(", {precision}"),
     };
+    let place = match subject.full_rows.as_str() {
+        "ram" => ", full rows in RAM",
+        _ => "",
+    };
     format!(
-        "{} ({}{threads}, M {}{precision})",
+        "{} ({}{threads}, M {}{precision}{place})",
         subject.engine, subject.device, subject.m
     )
 }

@@ -79,6 +79,17 @@ pub struct Subject {
     pub ef_construction: usize,
     /// What rows are searched in: `f32`.
     pub precision: String,
+    /// Where the rows themselves are if walks compare another form: `device`, which goes without saying, or `ram`.
+    #[serde(default = "on_device", skip_serializing_if = "is_on_device")]
+    pub full_rows: String,
+}
+
+fn on_device() -> String {
+    "device".to_owned()
+}
+
+fn is_on_device(place: &str) -> bool {
+    place == "device"
 }
 
 /// How a subject was built.

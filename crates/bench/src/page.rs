@@ -81,8 +81,9 @@ impl<'a> Report<'a> {
             let first = values.next();
             values.any(|value| Some(value) != first)
         };
-        let (precisions, devices, threads, ms) = (
+        let (precisions, places, devices, threads, ms) = (
             differs(|s| s.precision.clone()),
+            differs(|s| s.full_rows.clone()),
             differs(|s| s.device.clone()),
             differs(|s| s.threads.to_string()),
             differs(|s| s.m.to_string()),
@@ -93,6 +94,9 @@ impl<'a> Report<'a> {
                 let mut name = subject.engine.clone();
                 if precisions {
                     let _ = write!(name, ", {}", subject.precision);
+                }
+                if places && subject.full_rows == "ram" {
+                    name.push_str(", full rows in RAM");
                 }
                 if ms {
                     let _ = write!(name, ", M {}", subject.m);

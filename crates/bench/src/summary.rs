@@ -291,6 +291,7 @@ pub(crate) mod tests {
             m: 16,
             ef_construction: 200,
             precision: "f32".to_owned(),
+            full_rows: "device".to_owned(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use vectorizer::config::{CollectionOptions, HnswConfig, Precision, SearchOptions};
+use vectorizer::config::{CollectionOptions, FullRows, HnswConfig, Precision, SearchOptions};
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
 use vectorizer::hnsw::HnswGraph;
@@ -58,6 +58,8 @@ pub struct Plan {
     pub ef_construction: usize,
     /// Forms in which walks compare vectors.
     pub precisions: Vec<Precision>,
+    /// Where the vectors themselves are kept on a GPU; in RAM only if no precision is [`Precision::F32`].
+    pub full_rows: FullRows,
     /// Threads of the CPU engine; 0 is all cores.
     pub threads: Vec<usize>,
     /// Queries of one call, tried at the first target's beam width (or the first width); others are measured with all queries in one call.
@@ -117,6 +119,7 @@ pub fn round(
                 m,
                 ef_construction: plan.ef_construction,
                 precision: precision.to_string(),
+                full_rows: plan.full_rows.to_string(),
             };
             let options = CollectionOptions {
                 hnsw: HnswConfig {
@@ -126,6 +129,7 @@ pub fn round(
                 seed: plan.seed,
                 threads,
                 precision,
+                full_rows: plan.full_rows,
                 ..CollectionOptions::default()
             };
             let graph = build(set, plan, context, options, round, &subject, tell)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision};
+use vectorizer::config::{FullRows, HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision};
 use vectorizer::models::DistanceMetric;
 
 use crate::add::AddArguments;
@@ -57,7 +57,7 @@ that `add` gives by default), --out FILE.jsonl writes one line for each query wi
 
 JSON:
   device, backend, reason, metric, count, dimension, queries, k, threads, m, ef_construction, seed (null with
-  --exact), precision, searched_row_bytes, open_ms (with --index), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse,
+  --exact), precision, searched_row_bytes, full_rows (device or ram), ram_bytes (beside the device's), open_ms (with --index), read_ms, add_ms, build_ms, build_counters, vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse,
   fragmentation (these three from 0 to 1), fallback (null, or an object with what, why, device, vectors), and rows: for each --ef an object with path
   (exact or graph), ef, recall (null without --truth), search_ms, qps, p50_us, p99_us, single_queries, counters.
   The fields of the last row stand at the top as well.
@@ -196,9 +196,26 @@ pub(crate) struct SearchArguments {
     /// The form in which walks through the graph compare vectors; what they find is scored again by the vectors as they are.
     #[arg(long, value_name = "FORM", default_value_t, value_parser = precision())]
     pub(crate) precision: Precision,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
     /// Print one JSON document instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where vectors are kept: flattened into every command that makes or opens a collection.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct PlaceArguments {
+    /// Where the vectors themselves are kept on a GPU, if walks compare another form of them: on the device, or in RAM, which takes a fifth of
+    /// the device memory with int8, while adding, building and exact search are the CPU's. [default: device; of a collection that is there, as it
+    /// was made]
+    #[arg(long, value_name = "PLACE", value_parser = place())]
+    pub(crate) full_rows: Option<FullRows>,
+}
+
+/// Reads the name of a place.
+fn place() -> impl TypedValueParser<Value = FullRows> {
+    PossibleValuesParser::new(FullRows::ALL.map(FullRows::name)).try_map(|name| name.parse())
 }
 
 /// Reads the name of a precision.

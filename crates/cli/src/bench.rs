@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
-use vectorizer::config::{HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision};
+use vectorizer::config::{
+    CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision,
+};
 use vectorizer_bench::dataset::DataSet;
 use vectorizer_bench::ids::IdTable;
 use vectorizer_bench::lines::{Line, Run, Writer};
@@ -16,7 +18,7 @@ use vectorizer_bench::outside::{self, Files};
 use vectorizer_bench::sweep::{self, Event, Plan, SweepError};
 use vectorizer_bench::{Matrix, page, truth};
 
-use crate::args::{DeviceArguments, Metric, precision};
+use crate::args::{DeviceArguments, Metric, PlaceArguments, precision};
 use crate::device;
 use crate::failure::{Failure, Result};
 use crate::progress::Stage;
@@ -100,6 +102,8 @@ pub(crate) struct BenchArguments {
     /// Forms in which walks through the graph compare vectors.
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_values_t = [Precision::F32], value_parser = precision())]
     precision: Vec<Precision>,
+    #[command(flatten)]
+    place: PlaceArguments,
     /// Threads of the CPU engine and of peers; 0 is all cores.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "0",
         value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
@@ -168,6 +172,14 @@ impl<'a> Bench<'a> {
                 "--at {wrong}: a recall is above 0, up to 1"
             )));
         }
+        for &precision in &arguments.precision {
+            let options = CollectionOptions {
+                precision,
+                full_rows: arguments.place.full_rows.unwrap_or_default(),
+                ..CollectionOptions::default()
+            };
+            options.validate()?;
+        }
         fs::create_dir_all(out).map_err(|error| {
             Failure::Input(format!(
                 "{}: cannot make the folder: {error}",
@@ -184,6 +196,7 @@ impl<'a> Bench<'a> {
             ms: arguments.m.clone(),
             ef_construction: arguments.ef_construction,
             precisions: arguments.precision.clone(),
+            full_rows: arguments.place.full_rows.unwrap_or_default(),
             threads: arguments.threads.clone(),
             batches: sorted(&arguments.batch)
                 .into_iter()

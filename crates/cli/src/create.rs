@@ -9,7 +9,7 @@ use vectorizer::config::{
 use vectorizer::gpu::context::Context;
 use vectorizer::store::Durability;
 
-use crate::args::{Metric, precision};
+use crate::args::{Metric, PlaceArguments, precision};
 use crate::failure::Result;
 use crate::index::{IndexArguments, say, say_json};
 
@@ -18,7 +18,7 @@ Examples:
   vectorizer create --index words --dimension 512 --metric cosine
   vectorizer create --index images --dimension 784 --metric euclidean --m 24 --ef-construction 400 --precision int8
 
-What is chosen here stays for the collection's life. The folder is made if it is not there; one that holds a collection is refused.
+What is chosen here stays for the collection's life; --full-rows alone may be chosen anew whenever it is opened. The folder is made if it is not there; one that holds a collection is refused.
 Then: vectorizer add --index words vectors.npy
 Exit status: 0 done; 1 the disk failed; 2 wrong arguments, or there is a collection already.";
 
@@ -48,6 +48,8 @@ pub(crate) struct CreateArguments {
     /// The form in which walks through the graph compare vectors; what they find is scored again by the vectors as they are.
     #[arg(long, value_name = "FORM", default_value_t, value_parser = precision())]
     precision: Precision,
+    #[command(flatten)]
+    place: PlaceArguments,
 }
 
 pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
@@ -58,6 +60,7 @@ pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
         },
         seed: arguments.seed,
         precision: arguments.precision,
+        full_rows: arguments.place.full_rows.unwrap_or_default(),
         ..CollectionOptions::default()
     };
     let folder = &arguments.index.index;
@@ -78,6 +81,7 @@ pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
             "dimension": arguments.dimension,
             "metric": metric,
             "precision": arguments.precision,
+            "full_rows": options.full_rows,
         }))
     } else {
         let dimension = arguments.dimension;

@@ -185,6 +185,7 @@ fn collection(arguments: &ImportArguments) -> Result<Collection> {
         let options = CollectionOptions {
             hnsw,
             precision: arguments.precision,
+            full_rows: arguments.open.place.full_rows.unwrap_or_default(),
             ..CollectionOptions::default()
         };
         let context = Context::cpu();

@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use vectorizer::collection::{Collection, OpenOptions, Opening};
 use vectorizer::config::MAX_THREADS;
 
+use crate::args::PlaceArguments;
 use crate::failure::Result;
 use crate::memory::CollectionArguments;
 use crate::progress::Stage;
@@ -32,6 +33,8 @@ pub(crate) struct OpenArguments {
     /// Threads of the CPU engine; 0 is all cores.
     #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
     pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
 }
 
 /// Opens the collection on its device, with a bar.
@@ -40,6 +43,7 @@ pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Colle
     let options = OpenOptions {
         threads: open.threads,
         fallback: open.collection.policy(),
+        full_rows: open.place.full_rows,
         ..OpenOptions::default()
     };
     let quiet = index.json;

@@ -63,6 +63,7 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
         threads: arguments.threads,
         fallback: arguments.collection.policy(),
         precision: arguments.precision,
+        full_rows: arguments.place.full_rows.unwrap_or_default(),
         ..CollectionOptions::default()
     };
     let mut graph = HnswGraph::new(&context, input.base.dimension(), metric, options)?;
@@ -107,6 +108,8 @@ fn run_file(arguments: &SearchArguments, base: &Path, metric: DistanceMetric) ->
         seed: (!arguments.exact).then_some(arguments.seed),
         precision: graph.storage().precision(),
         searched_row_bytes: graph.storage().searched_bytes(),
+        full_rows: graph.storage().full_rows(),
+        ram_bytes: graph.storage().ram_bytes(),
         open_ms: None,
         read_ms: milliseconds(read),
         add_ms: milliseconds(add),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use vectorizer::collection::Collection;
+use vectorizer::config::FullRows;
 use vectorizer_bench::thousands;
 
 use crate::failure::Result;
@@ -11,7 +12,7 @@ use crate::index::{IndexArguments, say, say_json};
 const HELP: &str = "\
 Reads no vectors: it is quick however large the collection is.
 
-JSON: path, format, uuid, dimension, metric, hnsw, seed, precision, vectors, dead, payloads, payload_indexes, epoch, linked (null
+JSON: path, format, uuid, dimension, metric, hnsw, seed, precision, full_rows, vectors, dead, payloads, payload_indexes, epoch, linked (null
 without a graph's file), store_bytes, graph_bytes.
 Exit status: 0 done; 1 the files are damaged or the collection is open elsewhere; 2 wrong arguments, or there is no collection.";
 
@@ -62,8 +63,15 @@ pub(crate) fn run(arguments: &StatsArguments) -> Result<()> {
         format!("store      {}", bytes(stats.store_bytes)),
         format!("graph      {linked}"),
         format!(
-            "made with  M {}, ef_construction {}, seed {}, precision {}",
-            stats.hnsw.max_connections, stats.hnsw.ef_construction, stats.seed, stats.precision
+            "made with  M {}, ef_construction {}, seed {}, precision {}{}",
+            stats.hnsw.max_connections,
+            stats.hnsw.ef_construction,
+            stats.seed,
+            stats.precision,
+            match stats.full_rows {
+                FullRows::Device => "",
+                FullRows::Ram => ", full rows in ram",
+            }
         ),
     ];
     say(&lines.join("\n"))

@@ -65,6 +65,7 @@ pub(crate) fn one(arguments: &Arguments, name: &str, threads: usize, m: usize) -
         m,
         ef_construction: arguments.ef_construction,
         precision: "f32".to_owned(),
+        full_rows: "device".to_owned(),
     };
     let data = rows(&base, metric)?;
     let before = machine::resident_bytes();

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::config::{CollectionOptions, FallbackPolicy, HnswConfig, Precision};
+use crate::config::{CollectionOptions, FallbackPolicy, FullRows, HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Backend, Context};
 use crate::gpu::memory::Label;
@@ -193,6 +193,8 @@ pub struct CollectionStats {
     pub metric: DistanceMetric,
     /// The form of the vectors that walks through the graph compare.
     pub precision: Precision,
+    /// Where the vectors themselves are kept, on a GPU, if that is another form.
+    pub full_rows: FullRows,
     /// The keys of payloads that are indexed.
     pub payload_indexes: Vec<String>,
     /// What filters have cost.
@@ -205,6 +207,9 @@ pub struct CollectionStats {
     pub searched_row_bytes: u64,
     /// The same for links.
     pub graph_bytes: u64,
+    /// Bytes taken in RAM for vectors and links that are kept there beside those on the device; 0 without [`FullRows::Ram`], and where the
+    /// device is the CPU.
+    pub ram_bytes: u64,
     /// All bytes taken on the device, by whoever uses it.
     pub total_bytes: u64,
     /// The collection's own limit.
@@ -363,12 +368,14 @@ impl Collection {
             dimension: self.dimension,
             metric: self.metric,
             precision: self.options.precision,
+            full_rows: self.options.full_rows,
             payload_indexes: state.payloads.indexed().map(str::to_owned).collect(),
             filters: self.selections.stats(),
             graph: state.graph.stats(),
             row_bytes: ledger.account(Label::Rows).taken,
             searched_row_bytes: state.graph.storage().searched_bytes(),
             graph_bytes: ledger.account(Label::Graph).taken,
+            ram_bytes: state.graph.storage().ram_bytes(),
             total_bytes: device.whole_ledger().total().taken,
             vram_limit: ledger.limit(),
             fallback_policy: self.options.fallback,

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, VectorizerError};
 use crate::filter::Filter;
 
+mod full_rows;
 mod precision;
 
+pub use full_rows::FullRows;
 pub use precision::Precision;
 
 /// The largest `max_connections`; hnswlib's own guide calls 48 to 64 enough for the hardest data.
@@ -125,14 +127,15 @@ pub enum FallbackPolicy {
     Report,
     /// The collection moves to RAM, where the CPU engine goes on with the same ids and the same graph, and the call is answered from
     /// there. `stats()`, the monitor, a log line and the callback say so;
-    /// [`return_to_device`](crate::collection::Collection::return_to_device) goes back. A lost device takes the vectors with it, unless the collection is
-    /// kept on disk: then it goes on in RAM with what its store has.
+    /// [`return_to_device`](crate::collection::Collection::return_to_device) goes back. A lost device takes the vectors with it, unless they are in RAM
+    /// ([`FullRows::Ram`]) or the collection is kept on disk: then it goes on in RAM, with what is there or what its store has.
     Spill,
     /// No way down: the call fails with what stood in the way, [`VectorizerError::VramLimitExceeded`] with limit and need, or
     /// [`VectorizerError::BufferAllocationFailed`], and nothing has changed.
     Forbid,
     /// As `Spill`, with vectors and graph in RAM as well from the beginning. Single queries are answered from there, without a way to
-    /// the device and back; a full or lost device costs nothing. Takes as much RAM as device memory.
+    /// the device and back; a full or lost device costs nothing. Takes as much RAM as device memory; with [`FullRows::Ram`] the vectors are in
+    /// RAM twice.
     Mirror,
 }
 
@@ -166,6 +169,27 @@ pub struct CollectionOptions {
     pub fallback: FallbackPolicy,
     /// The form of the vectors that walks through the graph compare.
     pub precision: Precision,
+    /// Where the vectors themselves are kept; anything but the device needs a `precision` other than [`Precision::F32`].
+    pub full_rows: FullRows,
+}
+
+impl CollectionOptions {
+    /// Says whether every field is possible, by itself and beside the others. Whoever takes options checks this.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidConfig`] names the first field that is not.
+    pub fn validate(&self) -> Result<()> {
+        self.hnsw.validate()?;
+        check_threads(self.threads)?;
+        if self.precision.is_full() && !self.full_rows.is_device() {
+            return Err(VectorizerError::InvalidConfig {
+                field: "full_rows",
+                actual: self.full_rows.to_string(),
+                expected: "device where precision is f32: set precision to f16 or int8 to keep the vectors in RAM",
+            });
+        }
+        Ok(())
+    }
 }
 
 impl Default for CollectionOptions {
@@ -177,18 +201,8 @@ impl Default for CollectionOptions {
             vram_limit: None,
             fallback: FallbackPolicy::Report,
             precision: Precision::F32,
+            full_rows: FullRows::Device,
         }
-    }
-}
-
-impl CollectionOptions {
-    /// Says whether every field is within its bounds. Whoever takes options checks this.
-    ///
-    /// # Errors
-    /// [`VectorizerError::InvalidConfig`] names the first field that is not.
-    pub fn validate(&self) -> Result<()> {
-        check_threads(self.threads)?;
-        self.hnsw.validate()
     }
 }
 
@@ -295,6 +309,27 @@ mod tests {
     #[test]
     fn default_is_valid() {
         HnswConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn vectors_are_in_ram_only_where_a_small_form_is_on_the_device() {
+        for &precision in Precision::ALL {
+            for full_rows in FullRows::ALL {
+                let options = CollectionOptions {
+                    precision,
+                    full_rows,
+                    ..CollectionOptions::default()
+                };
+                let refused = precision.is_full() && full_rows == FullRows::Ram;
+                match options.validate() {
+                    Ok(()) => assert!(!refused),
+                    Err(error) => {
+                        assert!(refused, "{precision}, {full_rows}: {error}");
+                        assert!(error.to_string().contains("int8"), "{error}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

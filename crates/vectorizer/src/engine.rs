@@ -2,7 +2,8 @@
 //!
 //! An engine keeps rows (vectors) and the links between them on one device and knows both by slot, never by id.
 //! There are two: `cpu` is the fallback people run and the oracle the other is checked against; `gpu` runs the
-//! kernels. The algorithm in [`crate::hnsw`] speaks to this trait alone. Trait and engines are this crate's own: which one
+//! kernels; `paired` is one of each, where the rows themselves stay in RAM. The algorithm in [`crate::hnsw`] speaks to this trait alone.
+//! Trait and engines are this crate's own: which one
 //! runs is a [`Context`](crate::gpu::context::Context)'s to choose. What goes in and comes out by slot is for everybody.
 //!
 //! **Reading and writing.** Everything that computes takes `&self`, so that searches go on beside it. A change is
@@ -18,7 +19,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::{HnswConfig, MAX_CONNECTIONS, MAX_DIMENSION, Precision};
+use crate::config::{CollectionOptions, FullRows, MAX_CONNECTIONS, MAX_DIMENSION, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
 use crate::models::DistanceMetric;
@@ -28,6 +29,8 @@ mod cpu;
 mod detour;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(feature = "gpu")]
+mod paired;
 pub(crate) mod prefetch;
 mod slot_set;
 
@@ -77,6 +80,8 @@ pub(crate) struct Layout {
     pub max_connections: usize,
     /// The form of the rows that walks for queries compare; what they find is scored again by the rows themselves.
     pub precision: Precision,
+    /// Where the rows themselves are, where that is another form.
+    pub full_rows: FullRows,
 }
 
 /// How many of the first of a beam of width `ef` are scored again, where the beam went by a small form of the rows and `k` are wanted: twice
@@ -87,6 +92,12 @@ pub(crate) fn scored_again(ef: usize, k: usize) -> usize {
 }
 
 impl Layout {
+    /// Whether a device has the small form of the rows alone.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_coded_alone(&self) -> bool {
+        self.full_rows == FullRows::Ram && !self.precision.is_full()
+    }
+
     /// Places in a row of links on `level`.
     #[must_use]
     pub(crate) const fn degree(&self, level: usize) -> usize {
@@ -309,6 +320,17 @@ fn check_shape(layout: Layout, rows: usize, levels: &[u8], links: &[LevelLinks])
     Ok(())
 }
 
+/// New contents of rows of links on one level.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// On which level.
+    pub(crate) level: usize,
+    /// Whose rows; none stands here twice.
+    pub(crate) slots: Vec<u32>,
+    /// The rows, end to end.
+    pub(crate) rows: Vec<u32>,
+}
+
 /// A link to be added where a slot would be unreachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attachment {
@@ -359,6 +381,11 @@ impl fmt::Debug for Staged {
 pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Box<dyn Engine>> {
     #[cfg(feature = "gpu")]
     if !device.is_cpu() {
+        if layout.is_coded_alone() {
+            return Ok(Box::new(paired::PairedEngine::new(
+                device, layout, threads,
+            )?));
+        }
         return Ok(Box::new(gpu::GpuEngine::new(device, layout)?));
     }
     Ok(Box::new(cpu::CpuEngine::new(
@@ -372,14 +399,16 @@ pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Bo
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct MemoryEstimate {
-    /// The vectors, and the small form of them that walks compare, if there is one.
+    /// The vectors, and the small form of them that walks compare, if there is one; that form alone where the vectors stay in RAM.
     pub rows: u64,
     /// The links between them.
     pub graph: u64,
+    /// RAM beside that, for the vectors and the same links, where the vectors stay there; else 0.
+    pub ram: u64,
 }
 
 impl MemoryEstimate {
-    /// Both.
+    /// What is on the device: vectors and links.
     #[must_use]
     pub const fn lasting(&self) -> u64 {
         self.rows + self.graph
@@ -390,19 +419,22 @@ pub(crate) fn estimate_memory(
     device: &Device,
     vectors: usize,
     dimension: usize,
-    config: &HnswConfig,
-    precision: Precision,
+    options: &CollectionOptions,
 ) -> MemoryEstimate {
     // There is no error to refuse by: what cannot be counts as the nearest that can.
     let layout = Layout {
         dimension: dimension.clamp(1, MAX_DIMENSION),
         scoring: Scoring::SquaredEuclidean,
-        max_connections: config.max_connections.clamp(2, MAX_CONNECTIONS),
-        precision,
+        max_connections: options.hnsw.max_connections.clamp(2, MAX_CONNECTIONS),
+        precision: options.precision,
+        full_rows: options.full_rows,
     };
     let vectors = vectors.min(MAX_SLOTS);
     #[cfg(feature = "gpu")]
     if !device.is_cpu() {
+        if layout.is_coded_alone() {
+            return paired::estimate(layout, vectors);
+        }
         return gpu::estimate(layout, vectors);
     }
     debug_assert!(device.is_cpu(), "a device of another engine");
@@ -540,4 +572,9 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
 
     /// The work done so far.
     fn counters(&self) -> Counters;
+
+    /// Bytes of RAM taken for rows and links that are kept there beside those on the device.
+    fn ram_bytes(&self) -> u64 {
+        0
+    }
 }

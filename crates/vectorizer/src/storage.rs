@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::config::{CollectionOptions, MAX_DIMENSION, Precision};
+use crate::config::{CollectionOptions, FullRows, MAX_DIMENSION, Precision};
 use crate::engine::code::{self, Unit};
 use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, SlotSet, Staged, slot};
 use crate::error::{Result, VectorizerError};
@@ -85,6 +85,7 @@ impl VectorStorage {
             scoring: metric.into(),
             max_connections: options.hnsw.max_connections,
             precision: options.precision,
+            full_rows: options.full_rows,
         };
         let engine = engine::open(&device, layout, options.threads)?;
         let originals = (metric == DistanceMetric::Cosine).then(|| Originals::new(dimension));
@@ -300,7 +301,20 @@ impl VectorStorage {
         self.engine.layout().precision
     }
 
-    /// Bytes of that form of all vectors, padding left out.
+    /// Where the vectors themselves are, on a GPU, if that is another form.
+    #[must_use]
+    pub fn full_rows(&self) -> FullRows {
+        self.engine.layout().full_rows
+    }
+
+    /// Bytes of RAM taken for vectors and links that are kept there beside those on the device; 0 without [`FullRows::Ram`], and on the CPU,
+    /// whose memory is RAM.
+    #[must_use]
+    pub fn ram_bytes(&self) -> u64 {
+        self.engine.ram_bytes()
+    }
+
+    /// Bytes of all vectors in the form that walks compare, padding left out.
     #[must_use]
     pub fn searched_bytes(&self) -> u64 {
         let Layout {

@@ -55,6 +55,7 @@ pub(super) fn run(arguments: &SearchArguments, folder: &Path) -> Result<()> {
     let open = OpenArguments {
         collection: arguments.collection.clone(),
         threads: arguments.threads,
+        place: arguments.place,
     };
     let collection = index::open(&index, &open)?;
     let opened = opening.elapsed();
@@ -119,6 +120,7 @@ fn report(
 ) -> Result<()> {
     let context = collection.context();
     let options = collection.options();
+    let stats = collection.stats();
     let report = Report {
         device: context.device_name().to_owned(),
         backend: context.backend().to_string(),
@@ -134,7 +136,9 @@ fn report(
         ef_construction: (!arguments.exact).then_some(options.hnsw.ef_construction),
         seed: (!arguments.exact).then_some(options.seed),
         precision: options.precision,
-        searched_row_bytes: collection.stats().searched_row_bytes,
+        searched_row_bytes: stats.searched_row_bytes,
+        full_rows: stats.full_rows,
+        ram_bytes: stats.ram_bytes,
         open_ms: Some(milliseconds(opened)),
         read_ms: 0.0,
         add_ms: 0.0,

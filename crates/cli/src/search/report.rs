@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use vectorizer::collection::Fallback;
-use vectorizer::config::{Precision, SearchPath};
+use vectorizer::config::{FullRows, Precision, SearchPath};
 use vectorizer::engine::Counters;
 use vectorizer::models::DistanceMetric;
 use vectorizer_bench::thousands;
@@ -34,6 +34,9 @@ pub(super) struct Report {
     pub(super) precision: Precision,
     /// Bytes of the vectors in that form.
     pub(super) searched_row_bytes: u64,
+    pub(super) full_rows: FullRows,
+    /// Bytes of RAM for vectors and links beside those on the device.
+    pub(super) ram_bytes: u64,
     /// What opening a collection took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) open_ms: Option<f64>,
@@ -141,6 +144,12 @@ impl Report {
             bytes(self.memory.vram_peak_bytes),
             self.memory.vram_efficiency * 100.0
         ));
+        if self.ram_bytes > 0 {
+            lines.push(format!(
+                "           {} in RAM: the vectors themselves, and the links once more",
+                bytes(self.ram_bytes)
+            ));
+        }
         if let Some(Fallback {
             device,
             why,

@@ -46,6 +46,102 @@ fn a_precision_is_taken_kept_and_said() {
 }
 
 #[test]
+fn vectors_are_kept_where_they_are_wanted() {
+    let data = Data::new();
+    let files = [data.path("base.npy"), data.path("queries.npy")];
+    let truth = data.path("truth.npy");
+    data.truth(DistanceMetric::Euclidean, 10)
+        .write(Path::new(&truth))
+        .unwrap();
+    let on = |place| {
+        let more = [
+            "--metric",
+            "euclidean",
+            "--truth",
+            &truth,
+            "--precision",
+            "int8",
+            "--device",
+            "software",
+            "--full-rows",
+            place,
+            "--json",
+        ];
+        json(&search(&files, &more))
+    };
+    let [device, ram] = ["device", "ram"].map(on);
+    assert_eq!(device["full_rows"], "device");
+    assert_eq!(device["ram_bytes"], 0);
+    assert_eq!(ram["full_rows"], "ram");
+    assert!(ram["ram_bytes"].as_u64() >= Some(300 * 17 * 4), "{ram}");
+    assert!(ram["vram_bytes"].as_u64() < device["vram_bytes"].as_u64());
+    assert_eq!(ram["recall"], device["recall"]);
+
+    let index = data.path("words");
+    let create = [
+        "create",
+        "--index",
+        &index,
+        "--dimension",
+        "17",
+        "--metric",
+        "euclidean",
+    ];
+    let kind = ["--precision", "int8", "--full-rows", "ram"];
+    said(&[&create[..], &kind].concat());
+    said(&["add", "--index", &index, &files[0], "--device", "software"]);
+    let find = [
+        "search",
+        "--index",
+        &index,
+        "--queries",
+        &files[1],
+        "--device",
+        "software",
+        "--json",
+    ];
+    let found = json(&find);
+    assert_eq!(found["full_rows"], "ram");
+    assert!(found["ram_bytes"].as_u64() > Some(0), "{found}");
+    let found = json(&[&find[..], &["--full-rows", "device"]].concat());
+    assert_eq!(
+        (&found["full_rows"], &found["ram_bytes"]),
+        (&"device".into(), &0.into())
+    );
+    let stats = ["stats", "--index", &index];
+    assert!(said(&stats).contains("precision int8, full rows in ram"));
+    assert_eq!(
+        json(&[&stats[..], &["--json"]].concat())["full_rows"],
+        "ram"
+    );
+
+    let out = data.path("report");
+    let bench = [
+        "bench",
+        "--base",
+        &files[0],
+        "--queries",
+        &files[1],
+        "--metric",
+        "euclidean",
+        "--out",
+        &out,
+        "--full-rows",
+        "ram",
+    ];
+    let asked = ["--metric", "euclidean", "--full-rows", "ram"];
+    for arguments in [bench.to_vec(), search(&files, &asked)] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("int8"), "{}", stderr(&output));
+    }
+    assert!(
+        !Path::new(&out).exists(),
+        "nothing was done before it was refused"
+    );
+}
+
+#[test]
 fn memory_has_a_limit_and_a_policy() {
     let data = Data::new();
     let files = [data.path("base.npy"), data.path("queries.npy")];

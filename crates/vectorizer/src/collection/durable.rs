@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::{Collection, Writer};
-use crate::config::{CollectionOptions, FallbackPolicy};
+use crate::config::{CollectionOptions, FallbackPolicy, FullRows};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::hnsw::{HnswGraph, Progress};
@@ -28,6 +28,8 @@ pub struct OpenOptions {
     pub vram_limit: Option<u64>,
     /// See [`CollectionOptions::fallback`].
     pub fallback: FallbackPolicy,
+    /// See [`CollectionOptions::full_rows`]; `None` is what the collection was made with.
+    pub full_rows: Option<FullRows>,
 }
 
 /// How far opening has come.
@@ -107,6 +109,7 @@ impl Collection {
             hnsw: options.hnsw,
             seed: options.seed,
             precision: options.precision,
+            full_rows: options.full_rows,
         };
         collection.keep_in(Store::create(path, header, durability)?);
         Ok(collection)
@@ -153,6 +156,7 @@ impl Collection {
             vram_limit: options.vram_limit,
             fallback: options.fallback,
             precision: header.precision,
+            full_rows: options.full_rows.unwrap_or(header.full_rows),
         };
         let mut collection =
             Self::with_context(context, header.dimension, header.metric, made_with)?;

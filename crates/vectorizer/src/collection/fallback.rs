@@ -7,7 +7,7 @@ use parking_lot::MutexGuard;
 use serde::Serialize;
 
 use super::{Collection, State, Writer};
-use crate::config::{CollectionOptions, FallbackPolicy};
+use crate::config::{FallbackPolicy, FullRows};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::gpu::device::{Absence, Device};
@@ -21,8 +21,9 @@ pub enum FallbackKind {
     Refused,
     /// The collection is in RAM: the device was full.
     Spilled,
-    /// The device was lost. With a mirror, or a store and [`FallbackPolicy::Spill`], the collection is in RAM; else every call that needs the
-    /// device fails. What is kept on disk comes back by [`Collection::return_to_device`], or by opening it again; what is not is gone.
+    /// The device was lost. With a mirror, or [`FallbackPolicy::Spill`] and vectors in RAM or a store, the collection is in RAM; else every call
+    /// that needs the device fails. What is in RAM or on disk comes back by [`Collection::return_to_device`], or by opening it again; what is not is
+    /// gone.
     Lost,
 }
 
@@ -147,7 +148,9 @@ impl Collection {
                 Err(error) if error.is_full() || is_lost(&error) => {
                     let goes_down = match self.options.fallback {
                         FallbackPolicy::Report | FallbackPolicy::Forbid => false,
-                        FallbackPolicy::Spill => error.is_full() || self.store.is_some(),
+                        FallbackPolicy::Spill => {
+                            error.is_full() || self.rows_are_in_ram() || self.store.is_some()
+                        }
                         FallbackPolicy::Mirror => true,
                     };
                     if !goes_down || device.is_cpu() {
@@ -176,8 +179,11 @@ impl Collection {
     ) -> Result<()> {
         let on_cpu = self.state.read().graph.storage().device().is_cpu();
         let (full, lost) = (error.is_full(), is_lost(&error));
+        let in_ram = self.rows_are_in_ram();
         match self.options.fallback {
-            FallbackPolicy::Spill if full && !on_cpu => self.move_down(&error, None),
+            FallbackPolicy::Spill if (full || lost && in_ram) && !on_cpu => {
+                self.move_down(&error, None)
+            }
             FallbackPolicy::Spill if lost && !on_cpu && self.store.is_some() => {
                 self.move_down_from_store(writer, error)
             }
@@ -191,7 +197,7 @@ impl Collection {
                         writer.mended = false;
                         self.move_down(&error, Some(mirror.graph))
                     }
-                    None if full => self.move_down(&error, None),
+                    None if full || in_ram => self.move_down(&error, None),
                     None if self.store.is_some() => self.move_down_from_store(writer, error),
                     None => Err(self.refuse(error)),
                 }
@@ -304,17 +310,21 @@ impl Collection {
     }
 
     /// Brings a collection that is in RAM back to its device, or, if that was lost, to a fresh one of its kind. Searches go on
-    /// meanwhile. A collection that was lost with its device comes back from its store, if it has one. Does nothing where the collection is where
-    /// it belongs.
+    /// meanwhile. A collection that was lost with its device comes back from RAM if its vectors are there
+    /// ([`FullRows::Ram`](crate::config::FullRows::Ram)), else from its store, if it has one. Does nothing where the collection is where it belongs.
     ///
     /// # Errors
     /// [`VectorizerError::VramLimitExceeded`] or [`VectorizerError::BufferAllocationFailed`] if there is still no room,
-    /// [`VectorizerError::DeviceLost`] if there is no store to come back from, or the device failed; the collection stays where it is.
+    /// [`VectorizerError::DeviceLost`] if there is neither to come back from, or the device failed; the collection stays where it is.
     pub fn return_to_device(&self) -> Result<()> {
         let mut writer = self.writer.lock();
         if !self.is_spilled() {
             if self.is_gone() {
-                self.come_back_from_store(&mut writer)?;
+                if self.rows_are_in_ram() {
+                    self.come_back_from_ram(&mut writer)?;
+                } else {
+                    self.come_back_from_store(&mut writer)?;
+                }
                 drop(writer);
                 self.tidy_or_warn();
             }
@@ -324,10 +334,7 @@ impl Collection {
         let (room, back) = {
             let state = self.state.read();
             let (count, dimension) = (state.graph.len(), self.dimension);
-            let CollectionOptions {
-                hnsw, precision, ..
-            } = &self.options;
-            let mut room = home.estimate_memory(count, dimension, hnsw, *precision);
+            let mut room = home.estimate_memory(count, dimension, &self.options);
             if state.graph.linked() == 0 {
                 room.graph = 0;
             }
@@ -361,6 +368,26 @@ impl Collection {
     /// Whether the device is lost on which the collection is.
     fn is_gone(&self) -> bool {
         is_lost_device(self.state.read().graph.storage().device())
+    }
+
+    /// Whether the vectors are in RAM also while the collection is on its device.
+    fn rows_are_in_ram(&self) -> bool {
+        self.options.full_rows == FullRows::Ram
+    }
+
+    /// Puts what is in RAM beside a lost device on a fresh one as well.
+    fn come_back_from_ram(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+        let home = self.home()?;
+        let threads = self.options.threads;
+        let back = self.state.read().graph.copied_to(&home, threads)?;
+        let lost = std::mem::replace(&mut self.state.write().graph, back);
+        drop(lost);
+        let mut standing = self.standing.lock();
+        standing.home = home;
+        standing.latest = None;
+        drop(standing);
+        tracing::info!("the collection is on a fresh device, as it was in RAM");
+        self.mirror(writer)
     }
 
     /// Puts what the store has on a fresh device in the place of a lost one.

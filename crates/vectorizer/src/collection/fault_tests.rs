@@ -30,12 +30,15 @@ fn vectors(prefix: &str, seed: u64, count: usize) -> Vec<Vector> {
         .collect()
 }
 
-fn create(device: &Device, fallback: FallbackPolicy) -> Result<Collection> {
-    let options = CollectionOptions {
+fn policy(fallback: FallbackPolicy) -> CollectionOptions {
+    CollectionOptions {
         fallback,
         threads: 1,
         ..CollectionOptions::default()
-    };
+    }
+}
+
+fn create(device: &Device, options: CollectionOptions) -> Result<Collection> {
     let context = Context::of_device(device.clone());
     Collection::with_context(&context, DIMENSION, DistanceMetric::Euclidean, options)
 }
@@ -87,7 +90,12 @@ fn typed(error: &E) -> bool {
 }
 
 /// Lives once with this fault at call number `number` of `point`, and `count` more. False if the life has no such call.
-fn live(device: &Device, order: (Point, u64, u64, Fault), expected: &[Seen]) -> bool {
+fn live(
+    device: &Device,
+    options: CollectionOptions,
+    order: (Point, u64, u64, Fault),
+    expected: &[Seen],
+) -> bool {
     let (point, number, count, fault) = order;
     let faults = device.faults();
     MetalBufferPool::new(device.clone()).compact();
@@ -95,14 +103,14 @@ fn live(device: &Device, order: (Point, u64, u64, Fault), expected: &[Seen]) -> 
     assert_eq!((before.taken, before.count), (0, 0), "{order:?}");
     faults.order(point, number, count, fault);
     let (mut met, mut looked) = (0, false);
-    let collection = match create(device, FallbackPolicy::Report) {
+    let collection = match create(device, options) {
         Ok(collection) => collection,
         Err(error) => {
             assert!(typed(&error), "{order:?} in create: {error}");
             met = faults.met(point);
             faults.clear();
             assert_eq!(device.ledger().total().taken, 0, "{order:?} in create");
-            create(device, FallbackPolicy::Report).unwrap()
+            create(device, options).unwrap()
         }
     };
     for (at, (name, step)) in LIFE.iter().enumerate() {
@@ -140,7 +148,7 @@ fn live(device: &Device, order: (Point, u64, u64, Fault), expected: &[Seen]) -> 
 
 /// What is seen after each step of a life without faults.
 fn undisturbed(device: &Device) -> Vec<Seen> {
-    let collection = create(device, FallbackPolicy::Report).unwrap();
+    let collection = create(device, policy(FallbackPolicy::Report)).unwrap();
     let mut all = vec![seen(&collection)];
     for (name, step) in LIFE {
         step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -150,9 +158,19 @@ fn undisturbed(device: &Device) -> Vec<Seen> {
 }
 
 fn every(device: &Device, point: Point, count: u64, fault: Fault) -> u64 {
+    every_of(device, policy(FallbackPolicy::Report), point, count, fault)
+}
+
+fn every_of(
+    device: &Device,
+    options: CollectionOptions,
+    point: Point,
+    count: u64,
+    fault: Fault,
+) -> u64 {
     let expected = undisturbed(device);
     let mut number = 0;
-    while live(device, (point, number, count, fault), &expected) {
+    while live(device, options, (point, number, count, fault), &expected) {
         number += 1;
     }
     number
@@ -164,6 +182,9 @@ fn the_cpu_engine_survives_every_refused_allocation() {
     let device = Device::lone_cpu();
     assert!(every(&device, Point::Allocate, u64::MAX, Fault::Fail) > 10);
 }
+
+#[cfg(feature = "gpu")]
+mod in_ram;
 
 #[cfg(feature = "gpu")]
 mod gpu {
@@ -208,7 +229,7 @@ mod gpu {
             (FallbackPolicy::Mirror, Fault::Hang),
         ] {
             let device = testing::fresh_device();
-            let collection = create(&device, fallback).unwrap();
+            let collection = create(&device, policy(fallback)).unwrap();
             for (name, step) in &LIFE[..6] {
                 step(&collection).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
@@ -255,11 +276,7 @@ mod gpu {
     }
 
     fn on_disk(path: &std::path::Path, device: &Device, fallback: FallbackPolicy) -> Collection {
-        let options = CollectionOptions {
-            fallback,
-            threads: 1,
-            ..CollectionOptions::default()
-        };
+        let options = policy(fallback);
         let context = Context::of_device(device.clone());
         let metric = DistanceMetric::Euclidean;
         let durability = Durability::EveryBatch;

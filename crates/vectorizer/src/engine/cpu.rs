@@ -1,7 +1,8 @@
 //! The CPU engine: the fallback people run, and the oracle the GPU is checked against.
 //!
 //! `rows` keeps the vectors, `codes` the small form of them and `graph` the links (on `pages` from the operating system); `distance` scores
-//! rows; `walk` searches the graph by a `probe`; `link` adds slots to it, by the choice of `select`, and `reconnect` does without the dead; `exact` searches all rows; `pool` shares work among threads, `batch` queries; `work` counts.
+//! rows; `walk` searches the graph by a `probe`; `link` adds slots to it, by the choice of `select`, and `reconnect` does without the dead; `exact` searches all rows; `paired` is its part of
+//! an engine whose walks are a GPU's; `pool` shares work among threads, `batch` queries; `work` counts.
 
 use std::ops::Range;
 
@@ -17,7 +18,8 @@ use crate::error::Result;
 use crate::gpu::memory::Ledger;
 use codes::Codes;
 use distance::Distance;
-use graph::{Graph, StagedLinks};
+use graph::Graph;
+pub(crate) use graph::StagedLinks;
 use link::LinkScratch;
 use pool::{Pool, Purpose};
 use rows::Rows;
@@ -32,6 +34,8 @@ mod graph;
 mod link;
 mod nearest;
 mod pages;
+#[cfg(feature = "gpu")]
+mod paired;
 mod pool;
 mod probe;
 #[cfg(test)]
@@ -139,6 +143,7 @@ pub(super) fn estimate(layout: Layout, rows: usize) -> MemoryEstimate {
         rows: rows::bytes_of::<f32>(rows, layout.dimension)
             + codes::bytes_of(layout.precision, rows, layout.dimension),
         graph: graph::bytes_of(&layout, rows, upper_rows(rows, &layout)),
+        ram: 0,
     }
 }
 
@@ -308,7 +313,8 @@ impl Engine for CpuEngine {
 
     fn put_links(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
         check_shape(self.layout, self.len(), levels, links)?;
-        self.graph.put(levels, links)
+        self.graph = self.graph.of(levels, links)?;
+        Ok(())
     }
 
     fn clear_links(&mut self) -> Result<()> {

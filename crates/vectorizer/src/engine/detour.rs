@@ -89,6 +89,7 @@ mod tests {
             scoring: Scoring::SquaredEuclidean,
             max_connections: 16,
             precision: crate::config::Precision::F32,
+            full_rows: crate::config::FullRows::Device,
         };
         let of = |one_in: u32| {
             let allowed = (0..10_000).filter(|slot| slot % one_in == 0).collect();

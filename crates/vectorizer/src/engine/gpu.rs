@@ -1,7 +1,8 @@
 //! The GPU engine: rows and links in device memory, worked on by the kernels.
 //!
 //! `rows` keeps the vectors, and the small form of them that `codes` makes, in chunks, `transfer` brings them there, `exact` plans exact search; `graph` keeps the links, `walk` goes
-//! along them, `near` and `link` add new slots to them, `reconnect` does without the dead, `reach` says whether all can be reached; `record` puts kernels into a submission and reads
+//! along them, `near` and `link` add new slots to them, `reconnect` does without the dead, `reach` says whether all can be reached; `walker` is an
+//! engine without the vectors themselves, for walks alone; `record` puts kernels into a submission and reads
 //! results back, `seal` proves that they ran. Every wait has a
 //! bound, and every answer carries the number of its search: an old answer in its place is an error, never a result.
 
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::config::FullRows;
 use crate::engine::{
     Attachment, Counters, Engine, Hits, Layout, LevelLinks, LinkBatch, MemoryEstimate, Selection,
     SlotSet, Staged, Walk, check_shape,
@@ -21,6 +23,7 @@ use crate::gpu::tiers::Tier;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
 use rows::Rows;
+pub(super) use walker::{StagedCodes, StagedWrites, Walker};
 use work::Work;
 
 mod codes;
@@ -43,6 +46,7 @@ mod seal;
 mod tests;
 mod transfer;
 mod walk;
+mod walker;
 mod work;
 
 /// Rows and links on a GPU.
@@ -52,6 +56,7 @@ pub(crate) struct GpuEngine {
     /// What exact search may use: the device's, or less of it in tests.
     tier: Tier,
     layout: Layout,
+    /// None where the layout wants them elsewhere, as a [`Walker`] does.
     rows: Rows,
     /// The small form of the rows, where walks go by that.
     codes: Option<Rows>,
@@ -74,11 +79,20 @@ struct StagedRows {
 }
 
 impl GpuEngine {
-    /// An engine without rows on `device`.
+    /// An engine on `device`, which has no rows yet. All will be there, also where the layout would have the rows themselves in RAM.
     ///
     /// # Errors
     /// The device is the CPU, or cannot hold a single row of this dimension.
     pub(crate) fn new(device: &Device, layout: Layout) -> Result<Self> {
+        // Whoever has one by itself has the rows in it.
+        let layout = Layout {
+            full_rows: FullRows::Device,
+            ..layout
+        };
+        Self::with_layout(device, layout)
+    }
+
+    fn with_layout(device: &Device, layout: Layout) -> Result<Self> {
         record::hardware(device)?.alive()?;
         Ok(Self {
             device: device.clone(),
@@ -96,6 +110,11 @@ impl GpuEngine {
         })
     }
 
+    /// What walks for queries compare.
+    fn walked(&self) -> &Rows {
+        self.codes.as_ref().unwrap_or(&self.rows)
+    }
+
     /// A number that signs the answers of one search; never 0, which fresh memory holds.
     fn next_epoch(&self) -> u32 {
         match self.epoch.fetch_add(1, Ordering::Relaxed) {
@@ -107,9 +126,15 @@ impl GpuEngine {
 
 /// What so many rows and their links will take.
 pub(super) fn estimate(layout: Layout, rows: usize) -> MemoryEstimate {
+    let full = if layout.is_coded_alone() {
+        0
+    } else {
+        layout.dimension.div_ceil(4) as u64 * 16
+    };
     MemoryEstimate {
-        rows: rows as u64 * (layout.dimension.div_ceil(4) as u64 * 16 + codes::row_bytes(layout)),
+        rows: rows as u64 * (full + codes::row_bytes(layout)),
         graph: Graph::bytes_of(layout, rows),
+        ram: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::config::{CollectionOptions, HnswConfig, Precision};
+use crate::config::{CollectionOptions, HnswConfig};
 pub use crate::engine::MemoryEstimate;
 use crate::error::{Result, VectorizerError};
 #[cfg(feature = "gpu")]
@@ -204,11 +204,30 @@ impl Context {
         dimension: usize,
         config: &HnswConfig,
     ) -> MemoryEstimate {
-        self.device
-            .estimate_memory(vectors, dimension, config, Precision::F32)
+        let options = CollectionOptions {
+            hnsw: *config,
+            ..CollectionOptions::default()
+        };
+        self.estimate_memory_with(vectors, dimension, &options)
     }
 
-    /// The same for a collection with these options: beside the vectors there is the form of them that walks compare, if it is another.
+    /// The same for a collection with these options: beside the vectors there is the form of them that walks compare, if it is another; with
+    /// [`FullRows::Ram`](crate::config::FullRows::Ram) there is that form alone, and [`MemoryEstimate::ram`] says what is taken in RAM.
+    ///
+    /// ```
+    /// use vectorizer::config::{CollectionOptions, FullRows, Precision};
+    /// use vectorizer::gpu::metal_native::MetalNativeContext;
+    ///
+    /// # fn main() -> Result<(), vectorizer::error::VectorizerError> {
+    /// let context = MetalNativeContext::new()?;
+    /// let options = CollectionOptions { precision: Precision::Int8, ..CollectionOptions::default() };
+    /// let whole = context.estimate_memory_with(1_000_000, 768, &options);
+    /// let small = context.estimate_memory_with(1_000_000, 768, &CollectionOptions { full_rows: FullRows::Ram, ..options });
+    /// // On the CPU everything is in RAM either way.
+    /// assert!(small == whole || (small.rows < whole.rows / 4 && small.ram > whole.rows / 2));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn estimate_memory_with(
         &self,
@@ -216,11 +235,7 @@ impl Context {
         dimension: usize,
         options: &CollectionOptions,
     ) -> MemoryEstimate {
-        let CollectionOptions {
-            hnsw, precision, ..
-        } = options;
-        self.device
-            .estimate_memory(vectors, dimension, hnsw, *precision)
+        self.device.estimate_memory(vectors, dimension, options)
     }
 
     /// A handle on the device.

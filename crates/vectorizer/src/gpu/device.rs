@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::config::{HnswConfig, Precision};
+use crate::config::CollectionOptions;
 use crate::engine::{self, MemoryEstimate};
 use crate::error::Result;
 use crate::gpu::budget::{Allocator, Budget};
@@ -266,15 +266,14 @@ impl Device {
         &self.inner.ledger
     }
 
-    /// See [`Context::estimate_memory`](crate::gpu::context::Context::estimate_memory).
+    /// See [`Context::estimate_memory_with`](crate::gpu::context::Context::estimate_memory_with).
     pub(crate) fn estimate_memory(
         &self,
         vectors: usize,
         dimension: usize,
-        config: &HnswConfig,
-        precision: Precision,
+        options: &CollectionOptions,
     ) -> MemoryEstimate {
-        engine::estimate_memory(self, vectors, dimension, config, precision)
+        engine::estimate_memory(self, vectors, dimension, options)
     }
 
     /// Says whether there is room for `bytes` more, before any of them is taken. Where there is not, what the pool keeps is given up first.

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use super::files::Folder;
 use super::{Durability, GraphFile, OrFailed as _, Store, builder, guarded, shown};
-use crate::config::{CollectionOptions, HnswConfig, Precision};
+use crate::config::{CollectionOptions, FullRows, HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
 use crate::hnsw::HnswGraph;
@@ -50,6 +50,8 @@ pub struct StoreStats {
     pub seed: u64,
     /// The form of the vectors that walks through the graph compare.
     pub precision: Precision,
+    /// Where the vectors themselves are kept, on a GPU, if opening says nothing else.
+    pub full_rows: FullRows,
     /// Vectors that can be found.
     pub vectors: u64,
     /// Deleted and replaced ones that still take room.
@@ -85,6 +87,7 @@ pub(crate) fn describe(path: &Path) -> Result<StoreStats> {
         hnsw: header.hnsw,
         seed: header.seed,
         precision: header.precision,
+        full_rows: header.full_rows,
         vectors: totals.rows.saturating_sub(totals.dead),
         dead: totals.dead,
         payloads: totals.payloads,

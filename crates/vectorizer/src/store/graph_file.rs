@@ -313,6 +313,7 @@ fn parse(file: &[u8]) -> Result<(Binding, Topology), String> {
         scoring: crate::engine::Scoring::NegativeDot,
         max_connections: head.binding.max_connections as usize,
         precision: crate::config::Precision::F32,
+        full_rows: crate::config::FullRows::Device,
     };
     let links = sections[1..]
         .iter()

@@ -7,7 +7,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
-use crate::config::{HnswConfig, Precision};
+use crate::config::{FullRows, HnswConfig, Precision};
 use crate::models::DistanceMetric;
 
 /// The latest version of everything described here. A file of a later one is refused by name.
@@ -95,6 +95,9 @@ pub(crate) struct Header {
     /// The form of the vectors that walks compare; `f32` where a file does not say.
     #[serde(default, skip_serializing_if = "Precision::is_full")]
     pub(crate) precision: Precision,
+    /// Where the vectors themselves are kept, if opening says nothing else; `device` where a file does not say.
+    #[serde(default, skip_serializing_if = "FullRows::is_device")]
+    pub(crate) full_rows: FullRows,
 }
 
 /// What all tables come to, written with every change: a table from which something is missing is seen.

@@ -130,6 +130,7 @@ fn header() -> Header {
         },
         seed: 5,
         precision: crate::config::Precision::F32,
+        full_rows: crate::config::FullRows::Device,
     }
 }
 

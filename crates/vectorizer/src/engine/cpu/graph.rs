@@ -4,7 +4,9 @@
 //! slot in `M` has any), so that one array holds them: a slot of level `l` has `l` rows of `M` places there, level 1 first.
 
 use crate::engine::cpu::pages::Pages;
-use crate::engine::{Attachment, Layout, LevelLinks, NO_SLOT, Selection, slot, upper_rows};
+use crate::engine::{
+    Attachment, Changes, Layout, LevelLinks, NO_SLOT, Selection, slot, upper_rows,
+};
 use crate::error::Result;
 use crate::gpu::memory::{Label, Lease, Ledger};
 
@@ -29,16 +31,6 @@ pub(crate) struct Graph {
     lease: Lease,
 }
 
-/// New contents of rows of links on one level.
-#[derive(Debug)]
-pub(crate) struct Changes {
-    pub(crate) level: usize,
-    /// Whose rows; none stands here twice.
-    pub(crate) slots: Vec<u32>,
-    /// The rows, end to end.
-    pub(crate) rows: Vec<u32>,
-}
-
 /// A batch of links that waits to be committed.
 #[derive(Debug)]
 pub(crate) struct StagedLinks {
@@ -55,6 +47,14 @@ pub(crate) fn bytes_of(layout: &Layout, slots: usize, upper_rows: usize) -> u64 
     let bottom = (slots * layout.degree(0) * LINK_BYTES).next_multiple_of(PAGE_BYTES);
     // A level is a byte.
     (bottom + (upper_rows * layout.max_connections + slots) * LINK_BYTES + slots) as u64
+}
+
+#[cfg(feature = "gpu")]
+impl StagedLinks {
+    /// What it changes: every row of the new slots, and those of others that get other links.
+    pub(crate) fn changes(&self) -> &[Changes] {
+        &self.changes
+    }
 }
 
 impl Graph {
@@ -224,11 +224,11 @@ impl Graph {
         }
     }
 
-    /// Takes over links that were read back, in place of all there are.
+    /// Links that were read back, in a graph beside this one that can take its place.
     ///
     /// # Errors
-    /// As [`Self::stage`]; the links are as before.
-    pub(crate) fn put(&mut self, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
+    /// As [`Self::stage`].
+    pub(crate) fn of(&self, levels: &[u8], links: &[LevelLinks]) -> Result<Self> {
         let mut fresh = Self::new(self.layout, self.ledger.clone())?;
         let staged = fresh.stage(levels, Vec::new(), levels.len())?;
         fresh.commit(staged);
@@ -240,8 +240,7 @@ impl Graph {
                 fresh.row_mut(level, slot).copy_from_slice(row);
             }
         }
-        *self = fresh;
-        Ok(())
+        Ok(fresh)
     }
 
     /// Forgets every link.

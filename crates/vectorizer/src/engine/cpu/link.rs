@@ -3,10 +3,10 @@
 use crate::engine::cpu::CpuEngine;
 use crate::engine::cpu::distance::{Score, Task};
 use crate::engine::cpu::exact;
-use crate::engine::cpu::graph::{Changes, StagedLinks};
+use crate::engine::cpu::graph::StagedLinks;
 use crate::engine::cpu::select::{Quota, Selector};
 use crate::engine::cpu::walk::{Descent, Ground, Key, Scratch};
-use crate::engine::{Counters, Entry, LinkBatch, NO_SLOT, slot};
+use crate::engine::{Changes, Counters, Entry, LinkBatch, NO_SLOT, slot};
 use crate::error::Result;
 
 /// Sources that a target considers at most, the nearest first.

@@ -115,6 +115,7 @@ fn reals_give_one_graph_and_one_answer_whatever_the_threads() {
             scoring,
             max_connections: 8,
             precision: crate::config::Precision::F32,
+            full_rows: crate::config::FullRows::Device,
         };
         let levels = levels(1, count, 8);
         let built: Vec<_> = [1, 2, 2]

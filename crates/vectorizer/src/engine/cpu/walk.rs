@@ -24,7 +24,7 @@ use visited::Visited;
 pub(crate) struct Scratch {
     visited: Visited,
     pool: Pool,
-    /// What the first of two beams found; then, of a row, slots that are passed through.
+    /// What the first of two beams found; then, of a row, slots that are passed through; last, slots that are scored again.
     near: Vec<u32>,
     /// The query, coded.
     asked: Asked,
@@ -158,6 +158,25 @@ fn best<P: Probe>(probe: P, slots: &[u32], mut best: Key) -> Key {
         best = best.min(Key::new(probe.one(slot), slot));
     }
     best
+}
+
+/// Scores slots, and orders them by that.
+#[inline(always)]
+pub(crate) fn in_order<P: Probe>(probe: P, slots: &[u32], order: &mut Vec<Key>) {
+    order.clear();
+    prefetch(probe, slots);
+    let (fours, rest) = slots.as_chunks::<4>();
+    for (at, &four) in fours.iter().enumerate() {
+        prefetch(probe, &slots[4 * at + 4..]);
+        let scores = probe.four(four);
+        for at in 0..4 {
+            order.push(Key::new(scores[at], four[at]));
+        }
+    }
+    for &slot in rest {
+        order.push(Key::new(probe.one(slot), slot));
+    }
+    order.sort_unstable();
 }
 
 /// Asks for the rows of the first few of `slots`.

@@ -17,6 +17,7 @@ fn layout(dimension: usize, scoring: Scoring, max_connections: usize) -> Layout 
         scoring,
         max_connections,
         precision: crate::config::Precision::F32,
+        full_rows: FullRows::Device,
     }
 }
 

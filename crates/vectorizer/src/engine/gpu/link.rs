@@ -28,7 +28,7 @@ mod edges;
 pub(super) mod line;
 
 /// Threads of the kernels that go over arrays, all together.
-const STRIDE: u32 = 256 * 4096;
+pub(super) const STRIDE: u32 = 256 * 4096;
 /// Parts of a build that may be under way.
 const UNDER_WAY: usize = 4;
 
@@ -302,8 +302,7 @@ impl GpuEngine {
         let members = hardware.program(&self.graph_kernel(&WRITE_MEMBERS, 0)?)?;
         let targets = hardware.program(&self.graph_kernel(&WRITE_TARGETS, 0)?)?;
         let links = self.graph.buffers();
-        let write = |seal: Option<&Seal>| -> Result<()> {
-            let mut recorder = Recorder::new(&self.device);
+        self.write_links(seal.as_ref(), &|recorder| {
             for level in &levels {
                 let params = WriteParams {
                     level: small(level.level),
@@ -331,23 +330,43 @@ impl GpuEngine {
                     [STRIDE / 256, 1],
                 );
             }
-            if let Some(seal) = seal {
-                seal.set(&mut recorder);
-            }
-            // Without waiting for what is under way: a wait that fails must not leave rows half written and nobody who knows.
-            self.building.lock().push_back(recorder.submit()?);
-            Ok(())
-        };
-        write(seal.as_ref())?;
-        if let Some(seal) = &seal
+        })?;
+        self.graph.arrive(arrivals);
+        Ok(())
+    }
+
+    /// Submits what `record` says writes rows of links, and proves it, by writing once more if need be.
+    pub(super) fn write_links<'a>(
+        &'a self,
+        seal: Option<&Seal>,
+        record: &dyn Fn(&mut Recorder<'a>),
+    ) -> Result<()> {
+        self.submit_writes(seal, record)?;
+        if let Some(seal) = seal
             && seal.prove().is_err()
         {
             // Writing the same once more does no harm, and without it some of the rows may be old ones.
             let again = Seal::of(&MetalBufferPool::for_building(self.device.clone()))?;
-            write(Some(&again))?;
+            self.submit_writes(Some(&again), record)?;
             again.prove()?;
         }
-        self.graph.arrive(arrivals);
+        Ok(())
+    }
+
+    fn submit_writes<'a>(
+        &'a self,
+        seal: Option<&Seal>,
+        record: &dyn Fn(&mut Recorder<'a>),
+    ) -> Result<()> {
+        let mut recorder = Recorder::new(&self.device);
+        record(&mut recorder);
+        // What it records from here on lives as long as the seal.
+        let mut recorder: Recorder<'_> = recorder;
+        if let Some(seal) = seal {
+            seal.set(&mut recorder);
+        }
+        // Without waiting for what is under way: a wait that fails must not leave rows half written and nobody who knows.
+        self.building.lock().push_back(recorder.submit()?);
         Ok(())
     }
 }

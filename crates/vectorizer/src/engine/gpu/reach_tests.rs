@@ -10,6 +10,7 @@ const LAYOUT: Layout = Layout {
     scoring: Scoring::SquaredEuclidean,
     max_connections: 2,
     precision: crate::config::Precision::F32,
+    full_rows: FullRows::Device,
 };
 
 /// An engine with these links, in chunks of at most so many rows.

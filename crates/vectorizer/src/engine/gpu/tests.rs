@@ -79,6 +79,7 @@ fn layout(dimension: usize, scoring: Scoring) -> Layout {
         scoring,
         max_connections: 16,
         precision: crate::config::Precision::F32,
+        full_rows: FullRows::Device,
     }
 }
 

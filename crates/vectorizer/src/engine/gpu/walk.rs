@@ -26,6 +26,17 @@ const BYTES: usize = 64 << 20;
 /// Buffers that a kernel binds beside rows and the chunks of links: its own, and two for the upper levels.
 const OTHER_BUFFERS: u32 = 9;
 
+/// How long a query's lists of neighbours are.
+#[derive(Debug, Clone, Copy)]
+struct Lists {
+    /// What a walk leaves on the device.
+    walked: usize,
+    /// What of that is read back.
+    found: usize,
+    /// What is handed on; places behind those that were found are empty.
+    width: usize,
+}
+
 /// Which slots may be found, on the device.
 struct Among {
     detour: Detour,
@@ -74,7 +85,8 @@ impl GpuEngine {
         })
     }
 
-    /// The nearest slots that a walk finds for each query.
+    /// The nearest slots that a walk finds for each query. Without the rows themselves, these are so many as are to be scored again, by their
+    /// small form.
     pub(super) fn walk_graph(
         &self,
         queries: &[f32],
@@ -104,25 +116,38 @@ impl GpuEngine {
                 None => return Ok(Hits::none(count)),
             },
         };
-        // A beam that is narrower than k leaves lists that are not full.
-        let width = k.min(walk.ef).max(1);
-        let kept = self.kept(walk, width);
+        let lists = self.lists(walk, k);
         let at_once = QUERIES
-            .min(BYTES / (8 * kept))
+            .min(BYTES / (8 * lists.walked))
             .min(BYTES / (16 * dimension.div_ceil(4)))
             .max(1);
-        let mut neighbors = Vec::with_capacity(count * k);
+        let mut neighbors = Vec::with_capacity(count * lists.width);
         for queries in queries.chunks(at_once * dimension) {
-            self.walk_some(queries, walk, among.as_ref(), [width, k], &mut neighbors)?;
+            self.walk_some(queries, walk, among.as_ref(), lists, &mut neighbors)?;
         }
-        Ok(Hits::new(k, neighbors))
+        Ok(Hits::new(lists.width, neighbors))
     }
 
-    /// How many of what a walk found stay on the device's list: those that are scored again, or else the answer.
-    fn kept(&self, walk: &Walk, width: usize) -> usize {
-        match self.codes {
-            Some(_) => scored_again(walk.ef, width).max(1),
-            None => width,
+    fn lists(&self, walk: &Walk, k: usize) -> Lists {
+        // A beam that is narrower than k leaves lists that are not full.
+        let found = k.min(walk.ef).max(1);
+        if self.codes.is_none() {
+            return Lists {
+                walked: found,
+                found,
+                width: k,
+            };
+        }
+        let walked = scored_again(walk.ef, found).max(1);
+        let [found, width] = if self.layout.is_coded_alone() {
+            [walked; 2]
+        } else {
+            [found, k]
+        };
+        Lists {
+            walked,
+            found,
+            width,
         }
     }
 
@@ -146,7 +171,7 @@ impl GpuEngine {
         queries: &[f32],
         walk: &Walk,
         among: Option<&Among>,
-        [width, k]: [usize; 2],
+        lists: Lists,
         out: &mut Vec<Neighbor>,
     ) -> Result<()> {
         let hardware = hardware(&self.device)?;
@@ -154,7 +179,7 @@ impl GpuEngine {
         let dimension = self.layout.dimension;
         let parts = dimension.div_ceil(4);
         let count = queries.len() / dimension;
-        let walked_rows = self.codes.as_ref().unwrap_or(&self.rows);
+        let walked_rows = self.walked();
         let kernel = self.specialised_graph_kernel(
             if among.is_some() {
                 &WALK_AMONG
@@ -178,17 +203,15 @@ impl GpuEngine {
         } else {
             None
         };
-        let kept = self.kept(walk, width);
-        let again = match self.codes {
-            Some(_) => {
-                let kernel = self.graph_kernel(&SCORE_AGAIN, kept)?;
-                let bytes = (count * kept * 8) as u64;
-                let walked = pool.lend(Purpose::Storage, "walked", bytes)?;
-                Some((hardware.program(&kernel)?, walked))
-            }
-            None => None,
+        let again = if self.codes.is_some() && !self.layout.is_coded_alone() {
+            let kernel = self.graph_kernel(&SCORE_AGAIN, lists.walked)?;
+            let bytes = (count * lists.walked * 8) as u64;
+            let walked = pool.lend(Purpose::Storage, "walked", bytes)?;
+            Some((hardware.program(&kernel)?, walked))
+        } else {
+            None
         };
-        let found_bytes = (count * width * 8) as u64;
+        let found_bytes = (count * lists.found * 8) as u64;
         let tally_bytes = count as u64 * 16;
         let found = pool.lend(Purpose::Storage, "found", found_bytes)?;
         let tallies = pool.lend(Purpose::Storage, "tallies", tally_bytes)?;
@@ -211,7 +234,7 @@ impl GpuEngine {
                 entry_level: small(walk.entry.level),
                 level: small(walk.level),
                 ef: small(walk.ef.max(1)),
-                k: small(kept),
+                k: small(lists.walked),
                 slots: small(self.graph.linked()),
                 epoch,
                 first,
@@ -229,14 +252,14 @@ impl GpuEngine {
             recorder.dispatch(&program, &params, &own, &[&rows, &links], grid(end - first));
         }
         if let Some((program, walked)) = &again {
-            let per_dispatch = self.at_once(kept as u64);
+            let per_dispatch = self.at_once(lists.walked as u64);
             for first in (0..small(count)).step_by(per_dispatch as usize) {
                 let end = (first + per_dispatch).min(small(count));
                 let params = AgainParams {
                     queries: end,
                     first,
-                    width: small(kept),
-                    k: small(width),
+                    width: small(lists.walked),
+                    k: small(lists.found),
                 };
                 let own = [(1, &*asked), (2, &**walked), (3, &*found), (4, &*tallies)];
                 recorder.dispatch(program, &params, &own, &[&all_rows], grid(end - first));
@@ -252,7 +275,7 @@ impl GpuEngine {
             &mut staging,
             found_bytes + tally_bytes,
             |bytes| {
-                let (found, tallies) = bytes.split_at(count * width * 8);
+                let (found, tallies) = bytes.split_at(count * lists.found * 8);
                 let [mut distances, mut hops, mut scored_again] = [0u64; 3];
                 for of in bytemuck::cast_slice::<u8, [u32; 4]>(tallies) {
                     distances += u64::from(of[0]);
@@ -264,12 +287,13 @@ impl GpuEngine {
                 self.work.walked(distances, row, hops, self.layout);
                 self.work.searched(scored_again, dimension);
                 let found: &[Neighbor] = bytemuck::cast_slice(found);
-                if width == k {
+                let missing = lists.width - lists.found;
+                if missing == 0 {
                     out.extend_from_slice(found);
                 } else {
-                    for list in found.chunks_exact(width) {
+                    for list in found.chunks_exact(lists.found) {
                         out.extend_from_slice(list);
-                        out.extend(std::iter::repeat_n(Neighbor::NONE, k - width));
+                        out.extend(std::iter::repeat_n(Neighbor::NONE, missing));
                     }
                 }
             },

@@ -76,7 +76,7 @@ impl Work {
         *before = [scores.max(before[0]), hops.max(before[1])];
     }
 
-    fn read(&self) -> Counters {
+    pub(super) fn read(&self) -> Counters {
         Counters {
             distances: self.distances.load(Ordering::Relaxed),
             hops: self.hops.load(Ordering::Relaxed),

@@ -72,6 +72,7 @@ impl Case {
             scoring: self.scoring,
             max_connections: self.m,
             precision: crate::config::Precision::F32,
+            full_rows: crate::config::FullRows::Device,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Queries that a thread takes in turn: down through the levels, along a beam, and what that found scored again.
 
-use super::{Among, Descent, Ground, Key, Scratch};
+use super::{Among, Descent, Ground, Key, Scratch, in_order};
 use crate::config::Precision;
 use crate::engine::cpu::codes::{Asked, Codes};
 use crate::engine::cpu::distance::{Score, Task};
@@ -148,34 +148,17 @@ impl Ground<'_> {
         scratch: &mut Scratch,
     ) {
         let Scratch {
-            pool, again, done, ..
+            pool,
+            near,
+            again,
+            done,
+            ..
         } = scratch;
-        let count = scored_again(walk.ef, walk.k).min(pool.keys.len());
-        again.clear();
-        let (fours, rest) = pool.keys[..count].as_chunks::<4>();
-        let mut ahead = pool.keys.iter().take(count).map(|key| key.slot());
-        for slot in ahead.by_ref().take(4) {
-            probe.prefetch(slot);
-        }
-        for four in fours {
-            for slot in ahead.by_ref().take(4) {
-                probe.prefetch(slot);
-            }
-            let slots = [
-                four[0].slot(),
-                four[1].slot(),
-                four[2].slot(),
-                four[3].slot(),
-            ];
-            let scores = probe.four(slots);
-            for at in 0..4 {
-                again.push(Key::new(scores[at], slots[at]));
-            }
-        }
-        for key in rest {
-            again.push(Key::new(probe.one(key.slot()), key.slot()));
-        }
-        again.sort_unstable();
+        let first = pool.keys.iter().take(scored_again(walk.ef, walk.k));
+        near.clear();
+        near.extend(first.map(|key| key.slot()));
+        let count = near.len();
+        in_order(probe, near, again);
         done.distances += count as u64;
         // All scores are taken for such of small rows when their bytes are counted.
         let more = size_of_val(probe.query).saturating_sub(codes.row_bytes());
