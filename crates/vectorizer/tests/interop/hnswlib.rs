@@ -263,13 +263,13 @@ fn broken_files_of_hnswlibs_are_refused() {
         }
     }
     let collection = empty(9, DistanceMetric::Euclidean, 5);
-    let error = hnswlib::import(&collection, &fixture("l2"), None, go).unwrap_err();
+    let error = hnswlib::import(&collection, fixture("l2"), None, go).unwrap_err();
     assert!(
         error
             .to_string()
             .contains("8 components; the collection's have 9"),
         "{error}"
     );
-    let error = hnswlib::Header::open(&folder.path().join("none")).unwrap_err();
+    let error = hnswlib::Header::open(folder.path().join("none")).unwrap_err();
     assert!(matches!(error, VectorizerError::FileFailed { .. }));
 }
