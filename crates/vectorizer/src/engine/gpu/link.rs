@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::graph::{Graph, Growth, levels_of};
-use crate::engine::gpu::link::candidates::{Candidates, FEW};
+use crate::engine::gpu::link::candidates::Candidates;
 use crate::engine::gpu::link::line::Line;
 use crate::engine::gpu::near;
 use crate::engine::gpu::record::{Recorder, hardware};
@@ -19,8 +19,8 @@ use crate::engine::{LinkBatch, Selection, Staged};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
-    LINK, MAX_BEAM, NEAR_SCORE, NEAR_TOP, PLACE_EDGES, SELECT, TAKE_SEGMENTS, WRITE_MEMBERS,
-    WRITE_TARGETS, WriteParams,
+    LINK, MAX_BEAM, NEAR_SCORE, NEAR_TOP, PLACE_EDGES, SELECT, TAKE_SEGMENTS, WALK_SLOTS,
+    WRITE_MEMBERS, WRITE_TARGETS, WriteParams,
 };
 
 mod candidates;
@@ -162,14 +162,13 @@ impl GpuEngine {
             (&WRITE_TARGETS, ef),
             // Not needed by a seed, but by what follows it.
             (&NEAR_TOP, near),
+            (&WALK_SLOTS, ef),
         ];
         kernels.dedup();
-        let walks = [FEW, FEW + 1].map(|count| self.walk_slots(ef, count));
         std::thread::scope(|scope| {
             let compiling: Vec<_> = kernels
                 .into_iter()
                 .map(|(kernel, ef)| self.graph_kernel(kernel, ef))
-                .chain(walks)
                 .collect::<Result<Vec<_>>>()?
                 .into_iter()
                 .filter(|kernel| !hardware.has_program(kernel))
@@ -232,7 +231,7 @@ impl GpuEngine {
             edges * 2,
             near::block(self, slots),
         ];
-        let words = buffers.iter().sum::<usize>() + levels * (total + 2);
+        let words = buffers.iter().sum::<usize>() + levels * (self.rows.len().max(total) + 2);
         // Buffers of their classes, and what a fifteenth of the members take on the levels above.
         words as u64 * 4 * 6 / 5
     }
@@ -278,8 +277,9 @@ impl GpuEngine {
             slots,
             list: self.building_list("members", members)?,
             member_rows: self.building_storage("members' rows", members.len() * degree)?,
-            // The two words behind count distinct targets, and edges that have their place.
-            targets: self.building_storage("targets", slots + 2)?,
+            // The two words behind count distinct targets, and edges that have their place. As many as there are rows, so that
+            // every batch of a build asks for the same and the pool need not keep what the ones before asked for.
+            targets: self.building_storage("targets", self.rows.len() + 2)?,
             segments: self.building_storage("segments", targets * 4)?,
             target_rows: self.building_storage("targets' rows", targets * degree)?,
         })

@@ -50,7 +50,7 @@ impl GpuEngine {
         self.specialised_graph_kernel(kernel, &self.rows, ef, false)
     }
 
-    pub(super) fn specialised_graph_kernel(
+    fn specialised_graph_kernel(
         &self,
         kernel: &'static Kernel,
         rows: &Rows,

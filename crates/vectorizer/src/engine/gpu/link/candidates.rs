@@ -10,12 +10,7 @@ use crate::engine::gpu::rows::small;
 use crate::engine::{LinkBatch, Selection};
 use crate::error::Result;
 use crate::gpu::metal_buffer_pool::PooledBuffer;
-use crate::kernels::Specialised;
 use crate::kernels::graph::{WALK_SLOTS, WalkParams};
-
-/// Up to this many walks take many threads each: a device that builds has room for so many side by side, and what they wait for is
-/// themselves.
-pub(super) const FEW: u32 = 512;
 
 /// The candidates of a batch: lists of what walks found, level by level, then lists of near members.
 pub(super) struct Candidates {
@@ -101,7 +96,7 @@ impl Candidates {
             return Ok(());
         };
         let ef = batch.selection.ef_construction;
-        let kernel = engine.walk_slots(ef, *count)?;
+        let kernel = engine.graph_kernel(&WALK_SLOTS, ef)?;
         let program = hardware(&engine.device)?.program(&kernel)?;
         let rows = engine.rows.buffers();
         let links = engine.graph.buffers();
@@ -135,12 +130,5 @@ impl Candidates {
             }
         }
         Ok(())
-    }
-}
-
-impl GpuEngine {
-    /// The kernel that walks for so many slots.
-    pub(super) fn walk_slots(&self, ef: usize, count: u32) -> Result<Specialised> {
-        self.specialised_graph_kernel(&WALK_SLOTS, &self.rows, ef, count <= FEW)
     }
 }
