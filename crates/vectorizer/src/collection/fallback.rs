@@ -311,7 +311,7 @@ impl Collection {
 
     /// Brings a collection that is in RAM back to its device, or, if that was lost, to a fresh one of its kind. Searches go on
     /// meanwhile. A collection that was lost with its device comes back from RAM if its vectors are there
-    /// ([`FullRows::Ram`](crate::config::FullRows::Ram)), else from its store, if it has one. Does nothing where the collection is where it belongs.
+    /// ([`FullRows::Ram`]), else from its store, if it has one. Does nothing where the collection is where it belongs.
     ///
     /// # Errors
     /// [`VectorizerError::VramLimitExceeded`] or [`VectorizerError::BufferAllocationFailed`] if there is still no room,
