@@ -17,6 +17,7 @@ use crate::export::ExportArguments;
 use crate::import::ImportArguments;
 use crate::memory::CollectionArguments;
 use crate::stats::StatsArguments;
+use crate::tune::TuneArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,6 +99,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Measure recall, speed, latency, building and memory on a set of vectors, and draw them.
     Bench(BenchArguments),
+    /// Measure how a GPU's work is best cut up, and remember it for this device.
+    Tune(TuneArguments),
     /// Write a collection into a file that other programs read.
     Export(ExportArguments),
     /// Add the vectors of another program's file to a collection, which is made if there is none.

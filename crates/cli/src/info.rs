@@ -6,6 +6,7 @@ use serde::Serialize;
 use vectorizer::gpu::context::Context;
 use vectorizer::gpu::device::{Backend, DeviceInfo};
 use vectorizer::gpu::tiers::Tier;
+use vectorizer::gpu::tuning::TuningInUse;
 use vectorizer_bench::thousands;
 
 use crate::args::InfoArguments;
@@ -31,6 +32,8 @@ struct Taken<'a> {
     tier: &'static str,
     reason: &'a str,
     threads: usize,
+    /// How its work is cut up; null for the CPU engine.
+    tuning: Option<&'a TuningInUse>,
 }
 
 pub(crate) fn run(arguments: &InfoArguments) -> Result<()> {
@@ -45,6 +48,7 @@ pub(crate) fn run(arguments: &InfoArguments) -> Result<()> {
             tier: context.tier().name(),
             reason: context.reason(),
             threads: rayon::current_num_threads(),
+            tuning: context.tuning(),
         }),
         error: opened.as_ref().err().map(ToString::to_string),
         devices: &devices,
@@ -66,6 +70,9 @@ fn describe(info: &Info<'_>) -> String {
     if let Some(taken) = &info.taken {
         line("takes", &format!("{} ({})", taken.device, taken.backend));
         line("because", taken.reason);
+        if let Some(tuning) = taken.tuning {
+            line("tuning", &tuning.source.to_string());
+        }
     }
     if !info.gpu_engine {
         line("this build", "has no GPU engine (its feature `gpu` is off)");

@@ -1,6 +1,6 @@
 //! The `vectorizer` command: `info` shows the devices, `demo` searches this repository's own texts, `search` searches files
 //! of vectors and collections; `create`, `add`, `delete`, `compact`, `stats` and `check` are a collection's life, `export` and
-//! `import` its ways to other programs.
+//! `import` its ways to other programs; `bench` measures, `tune` lets a GPU be measured once and remembers what it likes.
 
 mod add;
 mod args;
@@ -21,6 +21,7 @@ mod memory;
 mod progress;
 mod search;
 mod stats;
+mod tune;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
     };

@@ -39,6 +39,11 @@ impl Stage {
         Self(bar)
     }
 
+    /// What is done now.
+    pub(crate) fn rename(&self, what: impl Into<Cow<'static, str>>) {
+        self.0.set_message(what);
+    }
+
     /// So many steps are done.
     pub(crate) fn at(&self, done: usize) {
         self.0.set_position(done as u64);

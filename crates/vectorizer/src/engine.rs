@@ -22,6 +22,7 @@ use std::ops::Range;
 use crate::config::{CollectionOptions, FullRows, MAX_CONNECTIONS, MAX_DIMENSION, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
+use crate::gpu::tuning::Tuning;
 use crate::models::DistanceMetric;
 
 pub(crate) mod code;
@@ -577,4 +578,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn ram_bytes(&self) -> u64 {
         0
     }
+
+    /// Cuts its work up in another way from now on, one that its device can do. Answers and graphs stay what they are. Engines whose work is not cut up do nothing.
+    fn set_tuning(&mut self, _tuning: Tuning) {}
 }

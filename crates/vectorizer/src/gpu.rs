@@ -3,7 +3,8 @@
 //! [`context`] chooses a device; [`device`] is the handle everybody shares; [`tiers`] says what it can do.
 //! [`memory`] is the one door through which device memory is taken: it asks the limit first, labels every byte
 //! and counts it, which is why a [`vram_monitor`] made later sees everything. [`metal_buffer_pool`] keeps what is
-//! transient for reuse, [`budget`] asks the device for its own figures, `faults` makes it fail where a test says. [`metal_native`] holds the document's names.
+//! transient for reuse, [`budget`] asks the device for its own figures, `faults` makes it fail where a test says, [`tuning`] says how its work is cut up.
+//! [`metal_native`] holds the document's names.
 //! Without the `gpu` feature the only device is the CPU, under the same names.
 
 pub mod budget;
@@ -22,6 +23,7 @@ pub mod memory;
 pub mod metal_buffer_pool;
 pub mod metal_native;
 pub mod tiers;
+pub mod tuning;
 pub mod vram_monitor;
 
 #[cfg(feature = "gpu")]

@@ -22,6 +22,7 @@ use crate::engine::{Attachment, Counters, Entry, Hits, LinkBatch, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
 use crate::gpu::metal_buffer_pool::MetalBufferPool;
+use crate::gpu::tuning::Tuning;
 use crate::models::DistanceMetric;
 use crate::storage::{StagedRows, VectorStorage};
 
@@ -420,6 +421,11 @@ impl HnswGraph {
     /// The device failed.
     pub fn links(&self, level: usize) -> Result<crate::engine::LevelLinks> {
         self.storage.engine().links(level)
+    }
+
+    /// Cuts the device's work up in another way from now on; answers stay.
+    pub(crate) fn set_tuning(&mut self, tuning: Tuning) {
+        self.storage.engine_mut().set_tuning(tuning);
     }
 
     /// State and work so far.

@@ -67,6 +67,12 @@ pub(crate) const QUERY: Part = Part::Text(include_str!("kernels/query.wgsl"));
 /// Queries that are rows.
 pub(crate) const QUERY_SLOT: Part = Part::Text(include_str!("kernels/query_slot.wgsl"));
 
+/// How threads share a score: without exchange between lanes, and with it.
+const TEAMS: [&str; 2] = [
+    include_str!("kernels/team_shared.wgsl"),
+    include_str!("kernels/team_subgroup.wgsl"),
+];
+
 /// A kernel: the name of its entry point, and its text in parts.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -160,16 +166,46 @@ impl Specialised {
                 Part::Links => text.push_str(&graph::links(self.link_chunks(), 2, false)),
                 Part::LinksAlone => text.push_str(&graph::links(self.link_chunks(), 1, false)),
                 Part::LinksToWrite => text.push_str(&graph::links(self.link_chunks(), 1, true)),
-                Part::Team => text.push_str(if self.subgroups {
-                    include_str!("kernels/team_subgroup.wgsl")
-                } else {
-                    include_str!("kernels/team_shared.wgsl")
-                }),
+                Part::Team => text.push_str(TEAMS[usize::from(self.subgroups)]),
             }
             text.push('\n');
         }
         text
     }
+}
+
+/// A sum over the texts of all kernels: what was measured with others says nothing of these.
+pub(crate) fn fingerprint() -> u64 {
+    let mut sum = twox_hash::XxHash3_64::new();
+    let mut add = |text: &str| {
+        sum.write(text.as_bytes());
+        // So that no two parts run together.
+        sum.write(&[0xff]);
+    };
+    let rows = |form| RowsShape {
+        parts: 1,
+        form,
+        chunks: 2,
+        chunk_shift: 1,
+    };
+    let all = exact::ALL.into_iter().chain(graph::ALL);
+    for kernel in all.chain([&seal::SEAL]) {
+        add(kernel.entry);
+        for part in kernel.parts {
+            match part {
+                Part::Text(text) => add(text),
+                Part::Rows => Precision::ALL
+                    .iter()
+                    .for_each(|form| add(&rows(*form).text())),
+                Part::Asked => Precision::ALL.iter().for_each(|form| add(form.asked())),
+                Part::Team => TEAMS.iter().for_each(|text| add(text)),
+                Part::Links => add(&graph::links(2, 2, false)),
+                Part::LinksAlone => add(&graph::links(2, 1, false)),
+                Part::LinksToWrite => add(&graph::links(2, 1, true)),
+            }
+        }
+    }
+    sum.finish()
 }
 
 impl Specialised {

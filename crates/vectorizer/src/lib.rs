@@ -54,6 +54,7 @@ pub(crate) mod kernels;
 pub mod models;
 pub mod storage;
 pub mod store;
+pub mod tune;
 
 /// The guides and the README: what they show is compiled and run with the documentation's tests.
 #[cfg(doctest)]

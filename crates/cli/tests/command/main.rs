@@ -12,6 +12,7 @@ mod data;
 mod demo;
 mod room;
 mod search;
+mod tune;
 
 use std::process::{Command, Output, Stdio};
 
@@ -105,6 +106,7 @@ fn help_teaches() {
         &["check", "--help"],
         &["export", "--help"],
         &["import", "--help"],
+        &["tune", "--help"],
     ] {
         let output = run(arguments);
         assert!(output.status.success() && stdout(&output).contains("Usage: vectorizer"));

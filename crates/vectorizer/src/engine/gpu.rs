@@ -20,6 +20,7 @@ use crate::engine::{
 use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
+use crate::gpu::tuning::Tuning;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
 use rows::Rows;
@@ -45,6 +46,8 @@ mod seal;
 #[cfg(test)]
 mod tests;
 mod transfer;
+#[cfg(test)]
+mod tuning_tests;
 mod walk;
 mod walker;
 mod work;
@@ -55,6 +58,8 @@ pub(crate) struct GpuEngine {
     device: Device,
     /// What exact search may use: the device's, or less of it in tests.
     tier: Tier,
+    /// How work is cut up: the device's, or another one that is tried.
+    tuning: Tuning,
     layout: Layout,
     /// None where the layout wants them elsewhere, as a [`Walker`] does.
     rows: Rows,
@@ -97,6 +102,10 @@ impl GpuEngine {
         Ok(Self {
             device: device.clone(),
             tier: device.tier().clone(),
+            tuning: device.tuning().map_or_else(
+                || Tuning::default_for(device.tier(), device.info().kind),
+                |tuning| tuning.values,
+            ),
             layout,
             rows: Rows::new(device, layout.dimension)?,
             codes: codes::empty(device, layout)?,
@@ -264,5 +273,9 @@ impl Engine for GpuEngine {
 
     fn counters(&self) -> Counters {
         self.read_counters()
+    }
+
+    fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
     }
 }

@@ -82,6 +82,8 @@ fn describe(adapter: &wgpu::Adapter) -> Option<DeviceInfo> {
         name: info.name,
         backend,
         kind,
+        vendor_id: info.vendor,
+        device_id: info.device,
         driver: format!("{} {}", info.driver, info.driver_info)
             .trim()
             .to_owned(),

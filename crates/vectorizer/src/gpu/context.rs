@@ -10,6 +10,7 @@ use crate::error::{Result, VectorizerError};
 use crate::gpu::adapters;
 pub use crate::gpu::device::{Backend, Device, DeviceInfo, DeviceKind};
 use crate::gpu::tiers::Tier;
+use crate::gpu::tuning::TuningInUse;
 
 /// The environment variable [`Context::new`] reads.
 pub const DEVICE_VARIABLE: &str = "VECTORIZER_DEVICE";
@@ -260,6 +261,12 @@ impl Context {
     #[must_use]
     pub fn tier(&self) -> &Tier {
         self.device.tier()
+    }
+
+    /// How the device's work is cut up, and where that is from; `None` for the CPU engine.
+    #[must_use]
+    pub fn tuning(&self) -> Option<&TuningInUse> {
+        self.device.tuning()
     }
 
     /// Why this device.

@@ -15,6 +15,9 @@ use crate::gpu::hardware::Hardware;
 use crate::gpu::memory::{Label, Ledger};
 use crate::gpu::metal_buffer_pool::Shelf;
 use crate::gpu::tiers::Tier;
+use crate::gpu::tuning::TuningInUse;
+#[cfg(feature = "gpu")]
+use crate::gpu::tuning::file;
 
 /// The interface through which a device is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -84,6 +87,10 @@ pub struct DeviceInfo {
     pub backend: Backend,
     /// What sort it is.
     pub kind: DeviceKind,
+    /// PCI's number of its vendor; 0 where there is none.
+    pub vendor_id: u32,
+    /// And of the device.
+    pub device_id: u32,
     /// Driver and version, in its own words.
     pub driver: String,
     /// What it can do.
@@ -101,6 +108,8 @@ impl DeviceInfo {
             name: "CPU".to_owned(),
             backend: Backend::Cpu,
             kind: DeviceKind::Cpu,
+            vendor_id: 0,
+            device_id: 0,
             driver: String::new(),
             tier: Tier::cpu(),
             memory: crate::gpu::budget::of_system(),
@@ -147,6 +156,8 @@ struct Inner {
     info: DeviceInfo,
     ledger: Ledger,
     absent: Absent,
+    /// How work is cut up for it; none for the CPU engine.
+    tuning: Option<TuningInUse>,
     #[cfg(feature = "gpu")]
     hardware: Option<Hardware>,
 }
@@ -158,6 +169,7 @@ static CPU: LazyLock<Device> = LazyLock::new(|| {
         info,
         ledger,
         absent: Absent::default(),
+        tuning: None,
         #[cfg(feature = "gpu")]
         hardware: None,
     })
@@ -194,6 +206,7 @@ impl Device {
             info: DeviceInfo::cpu(false),
             ledger: Ledger::default(),
             absent: Absent::default(),
+            tuning: None,
             #[cfg(feature = "gpu")]
             hardware: None,
         })
@@ -206,10 +219,12 @@ impl Device {
         let absent = lost.map_or_else(Absent::default, |lost| Arc::clone(&lost.inner.absent));
         let ledger = Ledger::new(default_limit(info.memory));
         hardware.obey(ledger.faults().clone());
+        let tuning = file::in_use(file::Place::of(&info), &info);
         Self::of(Inner {
             info,
             ledger,
             absent,
+            tuning: Some(tuning),
             hardware: Some(hardware),
         })
     }
@@ -246,6 +261,12 @@ impl Device {
     #[must_use]
     pub fn tier(&self) -> &Tier {
         &self.inner.info.tier
+    }
+
+    /// How its work is cut up, and where that is from: read when the device was opened. `None` for the CPU engine, which has nothing of the kind.
+    #[must_use]
+    pub fn tuning(&self) -> Option<&TuningInUse> {
+        self.inner.tuning.as_ref()
     }
 
     /// Whether this is the CPU engine.

@@ -92,7 +92,6 @@ pub(crate) static SCORES: Kernel = Kernel {
 };
 
 /// Every kernel of exact search.
-#[cfg(test)]
 pub(crate) static ALL: [&Kernel; 6] = [&TILE, &SCAN, &MERGE, &RESCORE, &ANSWER, &SCORES];
 
 /// The largest query, in vec4, that is kept in workgroup memory: 8 KiB, beside what else the kernels keep there.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::gpu::tuning::Tuning;
 use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_SLOT, SCORE};
 
 /// The sorted queue.
@@ -203,7 +204,6 @@ pub(crate) static REACH: Kernel = Kernel {
 };
 
 /// Every kernel of the graph.
-#[cfg(test)]
 pub(crate) static ALL: [&Kernel; 14] = [
     &WALK_EXTERNAL,
     &WALK_AMONG,
@@ -247,6 +247,8 @@ pub(crate) struct GraphShape {
     pub(crate) subgroups: bool,
     /// Whether walks are few, so that each may take many threads: answers are the same, sooner.
     pub(crate) few: bool,
+    /// How many threads walks take.
+    pub(crate) tuning: Tuning,
 }
 
 /// The constants of `kernel` for lists of up to `ef` neighbours.
@@ -290,10 +292,12 @@ pub(crate) fn constants(
         // Long rows and wide queues are worth more threads a walk; else more walks side by side are worth more.
         let more = shape.degree > 64 || shape.parts >= 64 || room >= 128;
         let threads = match (shape.few, more) {
-            (true, _) => 256,
-            (false, true) => 128,
-            (false, false) => 64,
+            (true, _) => shape.tuning.few_walk_threads,
+            (false, true) => shape.tuning.wide_walk_threads,
+            (false, false) => shape.tuning.walk_threads,
         };
+        // A slot's links are read at once, each by a thread.
+        let threads = threads.max(shape.degree.next_power_of_two());
         (threads, shape.degree, room)
     } else if kernel == &LINK {
         (128, 128, SOURCES + shape.degree)

@@ -6,6 +6,9 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use crate::config::Precision;
 use crate::engine::Scoring;
 use crate::engine::code;
+use crate::gpu::device::DeviceKind;
+use crate::gpu::tiers::Tier;
+use crate::gpu::tuning::Tuning;
 use crate::kernels::graph::{self, GraphShape};
 use crate::kernels::{Constant, RowsShape, Specialised, exact, seal};
 
@@ -63,6 +66,22 @@ fn every_used() -> Vec<Specialised> {
     all
 }
 
+/// What a device has of which nothing is remembered.
+fn usual() -> Tuning {
+    Tuning::default_for(&Tier::cpu(), DeviceKind::Discrete)
+}
+
+/// The default, and all walks with the fewest threads and with the most that can be chosen.
+fn walk_threads() -> [Tuning; 3] {
+    let all = |threads| Tuning {
+        walk_threads: threads,
+        wide_walk_threads: threads,
+        few_walk_threads: threads,
+        ..usual()
+    };
+    [usual(), all(64), all(256)]
+}
+
 /// The graph's kernels as the engine specialises them.
 fn graph_kernels() -> Vec<Specialised> {
     let mut all = Vec::new();
@@ -71,14 +90,17 @@ fn graph_kernels() -> Vec<Specialised> {
             for (parts, chunks, link_chunks) in
                 [(1, 1, 1), (32, 1, 1), (196, 4, 2), (512, 1, 1), (513, 2, 3)]
             {
-                for (degree, ef) in [
+                for ((degree, ef), tuning) in [
                     (4, 1),
                     (32, 64),
                     (32, 200),
                     (64, 512),
                     (128, 256),
                     (128, 1024),
-                ] {
+                ]
+                .into_iter()
+                .flat_map(|beam| walk_threads().map(|tuning| (beam, tuning)))
+                {
                     let shape = GraphShape {
                         degree,
                         link_chunks,
@@ -86,6 +108,7 @@ fn graph_kernels() -> Vec<Specialised> {
                         parts,
                         subgroups,
                         few: ef == 64,
+                        tuning,
                     };
                     all.extend(graph::ALL.into_iter().map(|kernel| Specialised {
                         kernel,
@@ -127,6 +150,7 @@ fn coded_walks() -> Vec<Specialised> {
                         },
                         subgroups,
                         few,
+                        tuning: usual(),
                     };
                     let walks = [&graph::WALK_EXTERNAL, &graph::WALK_AMONG];
                     all.extend(walks.map(|kernel| {

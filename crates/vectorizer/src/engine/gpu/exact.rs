@@ -15,6 +15,7 @@ use crate::engine::{Hits, Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
+use crate::gpu::tuning::Tuning;
 use crate::kernels::exact::{
     ANSWER, AnswerParams, MERGE, MergeParams, RESCORE, RescoreParams, SCAN, SlabParams, TILE,
     TILE_QUERIES, constants,
@@ -30,8 +31,6 @@ const PORTION: usize = 2_048;
 /// The most bytes of a portion's queries and of its candidates.
 const QUERY_BYTES: usize = 32 << 20;
 const CANDIDATE_BYTES: usize = 128 << 20;
-/// Workgroups that keep the largest devices busy.
-const BUSY: usize = 1_024;
 /// The longest list of candidates that is sorted in workgroup memory.
 const LONGEST: usize = 512;
 /// Candidates kept beyond k where they are scored again: tiles sum in another order, which may swap neighbours at the end.
@@ -52,7 +51,7 @@ struct Plan {
 
 impl Plan {
     /// For `queries` queries against `stretches`; `None` where k is too long for the kernels.
-    fn new(queries: usize, k: usize, stretches: &[Stretch]) -> Option<Self> {
+    fn new(queries: usize, k: usize, stretches: &[Stretch], tuning: &Tuning) -> Option<Self> {
         let tiles = queries > FEW;
         let keep = if tiles { k + MARGIN } else { k };
         let capacity = 2 * keep.next_power_of_two().max(16);
@@ -71,7 +70,12 @@ impl Plan {
             groups
         };
         let affordable = CANDIDATE_BYTES / (lists * capacity * 8);
-        let wanted = (BUSY / groups).min(affordable).max(1);
+        let busy = if tiles {
+            tuning.tile_groups
+        } else {
+            tuning.scan_groups
+        };
+        let wanted = (busy as usize / groups).min(affordable).max(1);
         // Not so short that beginning and merging outweigh the scan.
         let slab_rows = rows.div_ceil(wanted).max(256).next_multiple_of(64);
         let slabs: usize = stretches
@@ -151,7 +155,7 @@ impl GpuEngine {
         let portion = PORTION
             .min(QUERY_BYTES / (dimension.div_ceil(4) * 16))
             .min(self.affordable_queries(rows));
-        if Plan::new(portion.min(count), k, &among.stretches).is_none() {
+        if Plan::new(portion.min(count), k, &among.stretches, &self.tuning).is_none() {
             return self.exact_long(queries, k, &among);
         }
         let mut found = Vec::with_capacity(count * k);
@@ -240,7 +244,7 @@ impl GpuEngine {
         let dimension = self.layout.dimension;
         let parts = self.rows.chunk_shape().parts;
         let count = queries.len() / dimension;
-        let Some(plan) = Plan::new(count, k, stretches) else {
+        let Some(plan) = Plan::new(count, k, stretches, &self.tuning) else {
             return Err(hardware.failed("k is too large for the exact kernels"));
         };
         let keep = plan.capacity / 2;
@@ -428,10 +432,10 @@ impl GpuEngine {
         }
     }
 
-    /// Parts of a row that a tile holds at a time: as many as leave half of the workgroup memory to other workgroups.
+    /// Parts of a row that a tile holds at a time.
     fn tile_depth(&self) -> u32 {
         if self.tier.workgroup_bytes >= 32 << 10 {
-            4
+            self.tuning.tile_depth
         } else {
             2
         }

@@ -8,10 +8,10 @@ use crate::gpu::memory::Ledger;
 use crate::gpu::testing;
 use data::{Dice, entry_of, integers, levels, reals};
 
-mod data;
+pub(super) mod data;
 mod oracle;
 
-fn layout(dimension: usize, scoring: Scoring, max_connections: usize) -> Layout {
+pub(super) fn layout(dimension: usize, scoring: Scoring, max_connections: usize) -> Layout {
     Layout {
         dimension,
         scoring,
@@ -43,12 +43,12 @@ fn engine(layout: Layout, rows: &[f32], chunk: Option<u64>) -> GpuEngine {
     engine
 }
 
-fn add(engine: &mut dyn Engine, rows: &[f32]) {
+pub(super) fn add(engine: &mut dyn Engine, rows: &[f32]) {
     let staged = engine.stage_rows(rows).unwrap();
     engine.commit_rows(staged);
 }
 
-fn link(engine: &mut dyn Engine, levels: &[u8], selection: Selection) {
+pub(super) fn link(engine: &mut dyn Engine, levels: &[u8], selection: Selection) {
     let mut first = 0;
     let mut size = 40;
     while first < levels.len() {

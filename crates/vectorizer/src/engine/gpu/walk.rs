@@ -9,7 +9,6 @@ use crate::engine::gpu::transfer::{upload_now, upload_queries};
 use crate::engine::gpu::{GpuEngine, codes};
 use crate::engine::{Hits, Neighbor, SlotSet, Walk, scored_again};
 use crate::error::{Result, VectorizerError};
-use crate::gpu::device::DeviceKind;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
     AgainParams, GraphShape, MAX_BEAM, SCORE_AGAIN, WALK_AMONG, WALK_EXTERNAL, WalkParams,
@@ -19,8 +18,6 @@ use crate::kernels::{Constant, Kernel, Specialised};
 
 /// The most queries of a submission.
 const QUERIES: usize = 1 << 14;
-/// Up to this many walks leave most of a device idle if each takes few threads.
-const FEW: usize = 128;
 /// The most bytes of queries, and of answers, of a submission.
 const BYTES: usize = 64 << 20;
 /// Buffers that a kernel binds beside rows and the chunks of links: its own, and two for the upper levels.
@@ -70,6 +67,7 @@ impl GpuEngine {
             },
             subgroups: self.exchange,
             few,
+            tuning: self.tuning,
         };
         let mut constants = constants(kernel, shape, ef);
         if !rows.form.is_full() {
@@ -188,7 +186,7 @@ impl GpuEngine {
             },
             walked_rows,
             walk.ef,
-            count <= FEW,
+            count <= self.tuning.few_walks as usize,
         )?;
         let program = hardware.program(&kernel)?;
         let asked = pool.lend(Purpose::Storage, "queries", (count * parts * 16) as u64)?;
@@ -310,16 +308,10 @@ impl GpuEngine {
         self.at_once(ef as u64 * self.layout.degree(level) as u64)
     }
 
-    /// How many slots one dispatch takes, if each needs at most so many scores: a fraction of a tenth of a second's worth, by a cautious
-    /// guess of what scattered reads allow.
+    /// How many slots one dispatch takes, if each needs at most so many scores.
     pub(super) fn at_once(&self, scores: u64) -> u32 {
-        let most: u64 = match self.device.info().kind {
-            DeviceKind::Discrete => 2_000_000_000,
-            DeviceKind::Software | DeviceKind::Cpu => 50_000_000,
-            DeviceKind::Integrated | DeviceKind::Virtual | DeviceKind::Unknown => 500_000_000,
-        };
         let parts = self.layout.dimension.div_ceil(4) as u64;
-        u32::try_from(most / (scores * parts).max(1))
+        u32::try_from(self.tuning.dispatch_parts / (scores * parts).max(1))
             .unwrap_or(u32::MAX)
             .clamp(128, 1 << 20)
     }

@@ -3,10 +3,10 @@
 use crate::engine::Entry;
 
 /// Numbers from a seed.
-pub(super) struct Dice(pub(super) u64);
+pub(in crate::engine::gpu) struct Dice(pub(in crate::engine::gpu) u64);
 
 impl Dice {
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(in crate::engine::gpu) fn below(&mut self, end: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -16,7 +16,7 @@ impl Dice {
 }
 
 /// Small integers: sums of their products are exact in any order.
-pub(super) fn integers(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
+pub(in crate::engine::gpu) fn integers(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
     let mut dice = Dice(seed);
     (0..count * dimension)
         .map(|_| dice.below(19) as f32 - 9.0)
@@ -24,14 +24,14 @@ pub(super) fn integers(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Rows whose scores depend on the order of summation.
-pub(super) fn reals(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
+pub(in crate::engine::gpu) fn reals(count: usize, dimension: usize, seed: u64) -> Vec<f32> {
     let mut dice = Dice(seed);
     (0..count * dimension)
         .map(|_| dice.below(1 << 24) as f32 / (1 << 23) as f32 - 1.0)
         .collect()
 }
 
-pub(super) fn levels(count: usize, max_connections: usize, seed: u64) -> Vec<u8> {
+pub(in crate::engine::gpu) fn levels(count: usize, max_connections: usize, seed: u64) -> Vec<u8> {
     let mut dice = Dice(seed ^ 0xabcd);
     let level = |dice: &mut Dice| {
         (0..4)
@@ -42,7 +42,7 @@ pub(super) fn levels(count: usize, max_connections: usize, seed: u64) -> Vec<u8>
 }
 
 /// The slot with the highest level, of several the lowest.
-pub(super) fn entry_of(levels: &[u8]) -> Option<Entry> {
+pub(in crate::engine::gpu) fn entry_of(levels: &[u8]) -> Option<Entry> {
     let level = *levels.iter().max()?;
     let slot = levels.iter().position(|of| *of == level)?;
     Some(Entry {
