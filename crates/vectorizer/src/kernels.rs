@@ -51,6 +51,8 @@ pub(crate) enum Part {
     Links,
     /// `set_link(level, slot, place, value)`, likewise, in bind group 1.
     LinksToWrite,
+    /// `multiply`, of matrices of the size that the constant `BLOCK` says.
+    Products,
 }
 
 /// The order of neighbours.
@@ -135,6 +137,9 @@ impl Specialised {
     /// The text that runs.
     pub(crate) fn source(&self) -> String {
         let mut text = String::new();
+        if self.multiplies() {
+            text.push_str(exact::products::ENABLE);
+        }
         let common = [
             ("PARTS", Constant::Number(self.rows.parts)),
             ("CHUNK_SHIFT", Constant::Number(self.rows.chunk_shift)),
@@ -157,6 +162,7 @@ impl Specialised {
                 Part::Asked => text.push_str(self.rows.form.asked()),
                 Part::Links => text.push_str(&graph::links(self.link_chunks(), 2, false)),
                 Part::LinksToWrite => text.push_str(&graph::links(self.link_chunks(), 1, true)),
+                Part::Products => text.push_str(&self.products()),
                 Part::Team => text.push_str(if self.subgroups {
                     include_str!("kernels/team_subgroup.wgsl")
                 } else {
@@ -170,11 +176,34 @@ impl Specialised {
 }
 
 impl Specialised {
+    /// Whether it needs products of matrices.
+    pub(crate) fn multiplies(&self) -> bool {
+        let products = |part: &Part| matches!(part, Part::Products);
+        self.kernel.parts.iter().any(products) && !self.imitates()
+    }
+
+    fn imitates(&self) -> bool {
+        self.constants.contains(&("IMITATED", Constant::Flag(true)))
+    }
+
+    fn products(&self) -> String {
+        #[cfg(test)]
+        if self.imitates() {
+            return exact::products::imitate();
+        }
+        exact::products::multiply(self.number("BLOCK"))
+    }
+
     fn link_chunks(&self) -> u32 {
+        self.number("LINK_CHUNKS")
+    }
+
+    /// A constant that is a number; 1 if there is none of this name.
+    fn number(&self, of: &str) -> u32 {
         self.constants
             .iter()
             .find_map(|(name, constant)| match constant {
-                Constant::Number(number) if *name == "LINK_CHUNKS" => Some(*number),
+                Constant::Number(number) if *name == of => Some(*number),
                 _ => None,
             })
             .unwrap_or(1)
