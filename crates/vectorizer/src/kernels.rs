@@ -53,6 +53,8 @@ pub(crate) enum Part {
     LinksAlone,
     /// `set_link(level, slot, place, value)`, likewise, in bind group 1.
     LinksToWrite,
+    /// `multiply`, of matrices of the size that the constant `BLOCK` says.
+    Products,
 }
 
 /// The order of neighbours.
@@ -143,6 +145,9 @@ impl Specialised {
     /// The text that runs.
     pub(crate) fn source(&self) -> String {
         let mut text = String::new();
+        if self.multiplies() {
+            text.push_str(exact::products::ENABLE);
+        }
         let common = [
             ("PARTS", Constant::Number(self.rows.parts)),
             ("CHUNK_SHIFT", Constant::Number(self.rows.chunk_shift)),
@@ -166,6 +171,7 @@ impl Specialised {
                 Part::Links => text.push_str(&graph::links(self.link_chunks(), 2, false)),
                 Part::LinksAlone => text.push_str(&graph::links(self.link_chunks(), 1, false)),
                 Part::LinksToWrite => text.push_str(&graph::links(self.link_chunks(), 1, true)),
+                Part::Products => text.push_str(&self.products()),
                 Part::Team => text.push_str(TEAMS[usize::from(self.subgroups)]),
             }
             text.push('\n');
@@ -188,8 +194,8 @@ pub(crate) fn fingerprint() -> u64 {
         chunks: 2,
         chunk_shift: 1,
     };
-    let all = exact::ALL.into_iter().chain(graph::ALL);
-    for kernel in all.chain([&seal::SEAL]) {
+    let all = exact::ALL.into_iter().chain(exact::products::ALL);
+    for kernel in all.chain(graph::ALL).chain([&seal::SEAL]) {
         add(kernel.entry);
         for part in kernel.parts {
             match part {
@@ -202,6 +208,9 @@ pub(crate) fn fingerprint() -> u64 {
                 Part::Links => add(&graph::links(2, 2, false)),
                 Part::LinksAlone => add(&graph::links(2, 1, false)),
                 Part::LinksToWrite => add(&graph::links(2, 1, true)),
+                Part::Products => [8, 16]
+                    .iter()
+                    .for_each(|block| add(&exact::products::multiply(*block))),
             }
         }
     }
@@ -209,11 +218,34 @@ pub(crate) fn fingerprint() -> u64 {
 }
 
 impl Specialised {
+    /// Whether it needs products of matrices.
+    pub(crate) fn multiplies(&self) -> bool {
+        let products = |part: &Part| matches!(part, Part::Products);
+        self.kernel.parts.iter().any(products) && !self.imitates()
+    }
+
+    fn imitates(&self) -> bool {
+        self.constants.contains(&("IMITATED", Constant::Flag(true)))
+    }
+
+    fn products(&self) -> String {
+        #[cfg(test)]
+        if self.imitates() {
+            return exact::products::imitate();
+        }
+        exact::products::multiply(self.number("BLOCK"))
+    }
+
     fn link_chunks(&self) -> u32 {
+        self.number("LINK_CHUNKS")
+    }
+
+    /// A constant that is a number; 1 if there is none of this name.
+    fn number(&self, of: &str) -> u32 {
         self.constants
             .iter()
             .find_map(|(name, constant)| match constant {
-                Constant::Number(number) if *name == "LINK_CHUNKS" => Some(*number),
+                Constant::Number(number) if *name == of => Some(*number),
                 _ => None,
             })
             .unwrap_or(1)

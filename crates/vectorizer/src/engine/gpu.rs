@@ -70,6 +70,8 @@ pub(crate) struct GpuEngine {
     epoch: AtomicU32,
     /// Whether teams of eight threads exchange values between lanes.
     exchange: bool,
+    /// Whether exact searches go by products of matrices.
+    products: exact::Products,
     /// What builds have submitted and nobody has waited for yet.
     building: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     /// How many slots the latest batch of links had.
@@ -114,6 +116,7 @@ impl GpuEngine {
             epoch: AtomicU32::new(1),
             // All of a team must be in one subgroup.
             exchange: device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
+            products: exact::Products::of(device),
             building: Mutex::default(),
             latest_batch: AtomicUsize::new(0),
         })

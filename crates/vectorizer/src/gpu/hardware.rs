@@ -42,11 +42,12 @@ impl Hardware {
     /// Opens `adapter` with all its limits and the features the kernels can use.
     pub(crate) fn open(adapter: &wgpu::Adapter) -> Result<Self> {
         let name = adapter.get_info().name;
+        let features = adapter.features() & Tier::wanted_features();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("vectorizer"),
-            required_features: adapter.features() & Tier::wanted_features(),
+            required_features: features,
             required_limits: adapter.limits(),
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            experimental_features: experimental(features),
             // Small blocks: memory we did not take is not held either.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             trace: wgpu::Trace::Off,
@@ -262,6 +263,21 @@ impl Hardware {
     #[cfg(test)]
     pub(crate) fn destroy(&self) {
         self.device.destroy();
+    }
+}
+
+/// Leave to use features that wgpu calls experimental, where some of `features` are.
+#[expect(
+    unsafe_code,
+    reason = "wgpu wants to be told that such features may have faults"
+)]
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        // SAFETY: of these features we use products of matrices alone, in one kernel whose text is ours. It loads from and stores to places that
+        // lie whole within their buffers, as its file says, and every answer it has a part in is scored again by other kernels.
+        unsafe { wgpu::ExperimentalFeatures::enabled() }
+    } else {
+        wgpu::ExperimentalFeatures::disabled()
     }
 }
 

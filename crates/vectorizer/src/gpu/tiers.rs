@@ -94,7 +94,10 @@ impl Tier {
 impl Tier {
     /// The features a device is opened with, where it has them.
     pub(crate) fn wanted_features() -> wgpu::Features {
-        wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY
+        wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
     }
 
     /// What the device behind `adapter` can do.
@@ -102,10 +105,13 @@ impl Tier {
         use wgpu::CooperativeScalarType::{F16, F32};
 
         let (features, limits, info) = (adapter.features(), adapter.limits(), adapter.get_info());
+        let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
         let matrices = adapter
             .cooperative_matrix_properties()
             .into_iter()
-            .filter(|shape| shape.ab_type == F16 && shape.cr_type == F32)
+            .filter(|shape| {
+                features.contains(needed) && shape.ab_type == F16 && shape.cr_type == F32
+            })
             .map(|shape| MatrixShape {
                 m: shape.m_size,
                 n: shape.n_size,

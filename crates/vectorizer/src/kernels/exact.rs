@@ -2,6 +2,8 @@
 
 use crate::kernels::{Constant, Kernel, ORDER, Part};
 
+pub(crate) mod products;
+
 const SORT: Part = Part::Text(include_str!("sort.wgsl"));
 /// Which rows are compared.
 const LIST: Part = Part::Text(include_str!("list.wgsl"));

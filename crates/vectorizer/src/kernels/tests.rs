@@ -9,6 +9,7 @@ use crate::engine::code;
 use crate::gpu::device::DeviceKind;
 use crate::gpu::tiers::Tier;
 use crate::gpu::tuning::Tuning;
+use crate::kernels::exact::products::Matrices;
 use crate::kernels::graph::{self, GraphShape};
 use crate::kernels::{Constant, RowsShape, Specialised, exact, seal};
 
@@ -49,6 +50,7 @@ fn every_used() -> Vec<Specialised> {
     }
     all.extend(graph_kernels());
     all.extend(coded_walks());
+    all.extend(products());
     all.push(Specialised {
         kernel: &seal::SEAL,
         rows: RowsShape {
@@ -80,6 +82,49 @@ fn walk_threads() -> [Tuning; 3] {
         ..usual()
     };
     [usual(), all(64), all(256)]
+}
+
+/// Exact search by products, in the blocks that devices have.
+fn products() -> Vec<Specialised> {
+    let mut all = Vec::new();
+    for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
+        for (parts, block, imitated) in [1, 7, 196, 16_384]
+            .into_iter()
+            .flat_map(|parts| [(parts, 8, false), (parts, 16, false), (parts, 16, true)])
+        {
+            for [listed, asked, last] in [
+                [false; 3],
+                [true, false, false],
+                [false, true, false],
+                [false, false, true],
+            ] {
+                all.extend(exact::products::ALL.map(|kernel| Specialised {
+                    kernel,
+                    rows: RowsShape {
+                        parts,
+                        form: Precision::F32,
+                        chunks: 1,
+                        chunk_shift: 15,
+                    },
+                    scoring,
+                    subgroups: true,
+                    constants: exact::products::constants(
+                        parts,
+                        Matrices { block, imitated },
+                        listed,
+                        asked,
+                        last,
+                    ),
+                }));
+            }
+        }
+    }
+    all
+}
+
+/// Of a kernel that multiplies matrices, the size of these.
+fn block(kernel: &Specialised) -> Option<u32> {
+    kernel.multiplies().then(|| kernel.number("BLOCK"))
 }
 
 /// The graph's kernels as the engine specialises them.
@@ -182,7 +227,10 @@ fn parse(kernel: &Specialised) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("{}: {}", kernel.kernel.entry, error.emit_to_string(&text)));
     // Every backend of wgpu that we run on has the second: half floats that are read into floats.
-    let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let mut capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if kernel.multiplies() {
+        capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
+    }
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
@@ -234,7 +282,7 @@ fn kernels_keep_to_what_every_device_can_do() {
         let large = kernel.constants.iter().any(|(name, constant)| {
             matches!((*name, constant), ("DEPTH", Constant::Number(4)))
                 || matches!((*name, constant), ("QUEUE", Constant::Number(257..)))
-        });
+        }) || kernel.kernel == &exact::products::PRODUCTS;
         let limit = if large {
             LARGE_WORKGROUP_BYTES
         } else {
@@ -267,7 +315,11 @@ fn kernels_keep_to_what_every_device_can_do() {
 
 #[test]
 fn kernels_become_metal() {
-    for kernel in every_used() {
+    // Apple's matrices are of 8 x 8.
+    let all = every_used()
+        .into_iter()
+        .filter(|kernel| block(kernel) != Some(16));
+    for kernel in all {
         let (module, info) = parse(&kernel);
         let unchecked = naga::proc::BoundsCheckPolicies {
             index: naga::proc::BoundsCheckPolicy::Unchecked,
@@ -322,7 +374,11 @@ fn kernels_become_spirv() {
 
 #[test]
 fn kernels_become_hlsl() {
-    for kernel in every_used() {
+    // Direct3D 12 has no matrices, as wgpu sees it.
+    let all = every_used()
+        .into_iter()
+        .filter(|kernel| !kernel.multiplies());
+    for kernel in all {
         let (module, info) = parse(&kernel);
         let options = hlsl::Options {
             shader_model: hlsl::ShaderModel::V6_0,

@@ -23,6 +23,9 @@ use crate::kernels::exact::{
 use crate::kernels::{Kernel, Specialised};
 
 mod long;
+mod products;
+
+pub(super) use products::Products;
 
 /// Up to this many queries, reading the rows once for each costs less than computing tiles that are nearly empty.
 const FEW: usize = 8;
@@ -152,16 +155,27 @@ impl GpuEngine {
             return Ok(Hits::none(count));
         }
         self.work.searched((count * rows) as u64, dimension);
+        let found = match self.products.matrices(count, rows, k) {
+            Some(matrices) => self.exact_by_products(queries, k, &among, matrices)?,
+            None => self.exact_by_floats(queries, k, &among)?,
+        };
+        Ok(Hits::new(k, found))
+    }
+
+    /// The k nearest for each query, of rows that are k at least.
+    fn exact_by_floats(&self, queries: &[f32], k: usize, among: &Among) -> Result<Vec<Neighbor>> {
+        let dimension = self.layout.dimension;
+        let count = queries.len() / dimension;
         let portion = PORTION
             .min(QUERY_BYTES / (dimension.div_ceil(4) * 16))
-            .min(self.affordable_queries(rows));
+            .min(self.affordable_queries(among.rows()));
         if Plan::new(portion.min(count), k, &among.stretches, &self.tuning).is_none() {
-            return self.exact_long(queries, k, &among);
+            return self.exact_long(queries, k, among);
         }
         let mut found = Vec::with_capacity(count * k);
         let mut before: Option<UnderWay> = None;
         for portion in queries.chunks(portion * dimension) {
-            let now = self.begin_portion(portion, k, &among)?;
+            let now = self.begin_portion(portion, k, among)?;
             // One portion computes while the next is uploaded.
             if let Some(before) = before.replace(now) {
                 self.finish_portion(before, k, &mut found)?;
@@ -170,7 +184,7 @@ impl GpuEngine {
         if let Some(last) = before {
             self.finish_portion(last, k, &mut found)?;
         }
-        Ok(Hits::new(k, found))
+        Ok(found)
     }
 
     /// Those of `slots` that may be found.

@@ -7,10 +7,10 @@ use crate::engine::{Neighbor, Scoring};
 use crate::gpu::testing;
 
 /// Reproducible numbers: splitmix64.
-struct Numbers(u64);
+pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,13 +19,13 @@ impl Numbers {
     }
 
     /// Small integers: sums of their products are exact in f32, in any order.
-    fn integers(&mut self, count: usize) -> Vec<f32> {
+    pub(super) fn integers(&mut self, count: usize) -> Vec<f32> {
         (0..count)
             .map(|_| (self.next() % 17) as f32 - 8.0)
             .collect()
     }
 
-    fn reals(&mut self, count: usize) -> Vec<f32> {
+    pub(super) fn reals(&mut self, count: usize) -> Vec<f32> {
         (0..count)
             .map(|_| (self.next() >> 40) as f32 / 8_388_608.0 - 1.0)
             .collect()
@@ -58,7 +58,7 @@ fn naive(
     all
 }
 
-fn engine(layout: Layout, rows: &[f32]) -> GpuEngine {
+pub(super) fn engine(layout: Layout, rows: &[f32]) -> GpuEngine {
     let mut engine = GpuEngine::new(&testing::device(), layout).unwrap();
     let staged = engine.stage_rows(rows).unwrap();
     engine.commit_rows(staged);
@@ -66,14 +66,14 @@ fn engine(layout: Layout, rows: &[f32]) -> GpuEngine {
 }
 
 /// With chunks of `rows` rows, to have several without much data.
-fn with_chunks(mut engine: GpuEngine, rows: u64) -> GpuEngine {
+pub(super) fn with_chunks(mut engine: GpuEngine, rows: u64) -> GpuEngine {
     let row = engine.layout.dimension.div_ceil(4) as u64 * 16;
     engine.rows =
         Rows::with_chunks_of(&engine.device, engine.layout.dimension, rows * row).unwrap();
     engine
 }
 
-fn layout(dimension: usize, scoring: Scoring) -> Layout {
+pub(super) fn layout(dimension: usize, scoring: Scoring) -> Layout {
     Layout {
         dimension,
         scoring,
@@ -83,9 +83,15 @@ fn layout(dimension: usize, scoring: Scoring) -> Layout {
     }
 }
 
-const SCORINGS: [Scoring; 2] = [Scoring::SquaredEuclidean, Scoring::NegativeDot];
+pub(super) const SCORINGS: [Scoring; 2] = [Scoring::SquaredEuclidean, Scoring::NegativeDot];
 
-fn check_integers(engine: &GpuEngine, rows: &[f32], queries: &[f32], k: usize, slots: Range<u32>) {
+pub(super) fn check_integers(
+    engine: &GpuEngine,
+    rows: &[f32],
+    queries: &[f32],
+    k: usize,
+    slots: Range<u32>,
+) {
     let dimension = engine.layout.dimension;
     let hits = engine.exact(queries, k, slots.clone(), None).unwrap();
     for (index, query) in queries.chunks_exact(dimension).enumerate() {

@@ -34,11 +34,14 @@ fn tunings(knobs: &[Knob]) -> Vec<Tuning> {
     let longest = |all: usize, knob: &Knob| all.max(choices(*knob).len().min(4));
     let mut all: Vec<Tuning> = (0..knobs.iter().fold(0, longest))
         .map(|turn| {
-            knobs.iter().enumerate().fold(default, |tuning, (at, knob)| {
-                let choices = choices(*knob);
-                let step = choices.len().div_ceil(4);
-                knob.set(tuning, choices[(turn * step + at) % choices.len()])
-            })
+            knobs
+                .iter()
+                .enumerate()
+                .fold(default, |tuning, (at, knob)| {
+                    let choices = choices(*knob);
+                    let step = choices.len().div_ceil(4);
+                    knob.set(tuning, choices[(turn * step + at) % choices.len()])
+                })
         })
         .collect();
     all.retain(|tuning| *tuning != default);
@@ -127,7 +130,11 @@ const SELECTION: Selection = Selection {
 #[test]
 fn graphs_and_walks_are_the_same_under_every_tuning() {
     // With a quarter of what a dispatch takes, 300 walks with a beam of 300 are several, and so are the last batch's.
-    walks_are_the_same(layout(96, Scoring::SquaredEuclidean, 8), SELECTION, &[true, false]);
+    walks_are_the_same(
+        layout(96, Scoring::SquaredEuclidean, 8),
+        SELECTION,
+        &[true, false],
+    );
 }
 
 #[test]

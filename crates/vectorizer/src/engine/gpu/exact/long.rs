@@ -1,11 +1,11 @@
 //! Answers longer than the kernels keep: the device scores, the host selects.
 
 use super::Among;
+use crate::engine::Neighbor;
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, hardware, read_back};
 use crate::engine::gpu::rows::{Stretch, small};
 use crate::engine::gpu::transfer::upload_queries;
-use crate::engine::{Hits, Neighbor};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, Purpose};
 use crate::kernels::exact::{SCORES, ScoresParams};
@@ -14,7 +14,12 @@ use crate::kernels::exact::{SCORES, ScoresParams};
 const SCORES_AT_ONCE: usize = 4 << 20;
 
 impl GpuEngine {
-    pub(super) fn exact_long(&self, queries: &[f32], k: usize, among: &Among) -> Result<Hits> {
+    pub(super) fn exact_long(
+        &self,
+        queries: &[f32],
+        k: usize,
+        among: &Among,
+    ) -> Result<Vec<Neighbor>> {
         let stretches = &among.stretches[..];
         let dimension = self.layout.dimension;
         let mut found = Vec::with_capacity(queries.len() / dimension * k);
@@ -47,7 +52,7 @@ impl GpuEngine {
                 found.append(&mut list);
             }
         }
-        Ok(Hits::new(k, found))
+        Ok(found)
     }
 
     fn score_block(
