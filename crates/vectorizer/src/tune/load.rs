@@ -16,6 +16,8 @@ use crate::models::DistanceMetric;
 const DIMENSION: usize = 128;
 /// Neighbours that are asked for.
 const K: usize = 10;
+/// And by tiles on a device that multiplies matrices: of fewer, tiles see no large calls there.
+const LONGER: usize = 100;
 /// Vectors compared exactly, for each that is in the graph.
 const EXACT_SHARE: usize = 4;
 /// A narrow beam and a wide one.
@@ -66,6 +68,8 @@ pub(super) struct Loads {
     /// Vectors that are not linked.
     plain: HnswGraph,
     queries: Vec<f32>,
+    /// Neighbours that are asked for by tiles.
+    tiled: usize,
 }
 
 impl Loads {
@@ -102,6 +106,11 @@ impl Loads {
             links,
             plain,
             queries,
+            tiled: if context.tier().matrices.is_empty() {
+                K
+            } else {
+                LONGER
+            },
         })
     }
 
@@ -125,8 +134,9 @@ impl Loads {
             }
             Load::Wide => format!("{all} queries in one call among {linked}, ef {WIDE}"),
             Load::Tiles => format!(
-                "{} queries in one call, exactly, among {plain}",
-                TILED.min(all)
+                "{} queries in one call, exactly, among {plain}, k {}",
+                TILED.min(all),
+                self.tiled
             ),
             Load::Scan => format!(
                 "{} queries one by one, exactly, among {plain}",
@@ -157,12 +167,12 @@ impl Loads {
             };
             Ok(self.graph.search(queries, K, &options)?.hits)
         };
-        let compare = |queries: &[f32]| {
+        let compare = |queries: &[f32], k| {
             let options = SearchOptions {
                 path: SearchPath::Exact,
                 ..SearchOptions::default()
             };
-            Ok(self.plain.search(queries, K, &options)?.hits)
+            Ok(self.plain.search(queries, k, &options)?.hits)
         };
         match load {
             Load::Many => Ok(vec![walk(&self.queries, NARROW)?]),
@@ -175,8 +185,11 @@ impl Loads {
                 .flat_map(|size| some(BETWEEN[BETWEEN.len() - 1]).chunks(size * DIMENSION))
                 .map(|queries| walk(queries, NARROW))
                 .collect(),
-            Load::Tiles => Ok(vec![compare(some(TILED))?]),
-            Load::Scan => some(ALONE).chunks_exact(DIMENSION).map(compare).collect(),
+            Load::Tiles => Ok(vec![compare(some(TILED), self.tiled)?]),
+            Load::Scan => some(ALONE)
+                .chunks_exact(DIMENSION)
+                .map(|query| compare(query, K))
+                .collect(),
         }
     }
 

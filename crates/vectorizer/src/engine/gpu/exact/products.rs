@@ -58,6 +58,12 @@ impl Products {
         Self::by(Way::of(device))
     }
 
+    /// Never by products.
+    #[cfg(test)]
+    pub(in crate::engine::gpu) fn none() -> Self {
+        Self::by(Way::Never)
+    }
+
     fn by(way: Way) -> Self {
         Self {
             way,
