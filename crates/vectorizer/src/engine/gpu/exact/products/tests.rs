@@ -134,7 +134,7 @@ fn lists_and_chunks_are_gone_through_whole() {
         let data = numbers.reals(rows * dimension);
         let queries = numbers.reals(40 * dimension);
         let mut allowed = SlotSet::new();
-        for slot in (0..small(rows)).filter(|_| numbers.next() % 3 == 0) {
+        for slot in (0..small(rows)).filter(|_| numbers.next().is_multiple_of(3)) {
             allowed.insert(slot);
         }
         for allowed in [None, Some(&allowed)] {
