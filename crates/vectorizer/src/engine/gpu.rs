@@ -23,6 +23,7 @@ use crate::gpu::tiers::Tier;
 use crate::gpu::tuning::Tuning;
 use crate::kernels::graph::MAX_BEAM;
 use graph::Graph;
+use products::Products;
 use rows::Rows;
 pub(super) use walker::{StagedCodes, StagedWrites, Walker};
 use work::Work;
@@ -36,6 +37,7 @@ mod link;
 mod near;
 #[cfg(test)]
 mod part_tests;
+mod products;
 mod reach;
 #[cfg(test)]
 mod reach_tests;
@@ -70,8 +72,8 @@ pub(crate) struct GpuEngine {
     epoch: AtomicU32,
     /// Whether teams of eight threads exchange values between lanes.
     exchange: bool,
-    /// Whether exact searches go by products of matrices.
-    products: exact::Products,
+    /// Whether the device's products of matrices are used.
+    products: Products,
     /// What builds have submitted and nobody has waited for yet.
     building: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     /// How many slots the latest batch of links had.
@@ -116,7 +118,7 @@ impl GpuEngine {
             epoch: AtomicU32::new(1),
             // All of a team must be in one subgroup.
             exchange: device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
-            products: exact::Products::of(device),
+            products: Products::of(device),
             building: Mutex::default(),
             latest_batch: AtomicUsize::new(0),
         })

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use crate::gpu::tuning::Tuning;
 use crate::kernels::{Constant, Kernel, ORDER, Part, QUERY, QUERY_SLOT, SCORE};
 
+pub(crate) mod near;
+
 /// The sorted queue.
 pub(crate) const QUEUE: Part = Part::Text(include_str!("queue.wgsl"));
 /// The table of visited slots.
@@ -18,10 +20,6 @@ params! {
     WalkParams { queries, entry, entry_level, level, ef, k, slots, epoch, first, approach, hops, least, seeds }
     /// Of [`SCORE_AGAIN`].
     AgainParams { queries, first, width, k }
-    /// Of [`NEAR_SCORE`].
-    NearScoreParams { members, first_row, first_column, columns, rows }
-    /// Of [`NEAR_TOP`].
-    NearTopParams { first_row, first_column, columns, keep, lists_at }
     /// Of [`SELECT`].
     SelectParams { members, first, walked, walked_at, near, near_at, keep, own, fill, degree, target_count_at }
     /// Of [`TAKE_SEGMENTS`] and [`PLACE_EDGES`].
@@ -101,20 +99,6 @@ pub(crate) static WALK_SLOTS: Kernel = Kernel {
         WORK,
         Part::Text(include_str!("walk_slots.wgsl")),
     ],
-};
-
-/// Scores of a block of members.
-pub(crate) static NEAR_SCORE: Kernel = Kernel {
-    entry: "near_score",
-    params: NearScoreParams::FIELDS,
-    parts: &[Part::Rows, Part::Text(include_str!("near_score.wgsl"))],
-};
-
-/// The nearest of a block.
-pub(crate) static NEAR_TOP: Kernel = Kernel {
-    entry: "near_top",
-    params: NearTopParams::FIELDS,
-    parts: &[ORDER, QUEUE, Part::Text(include_str!("near_top.wgsl"))],
 };
 
 /// The choice of new slots' links.
@@ -209,8 +193,8 @@ pub(crate) static ALL: [&Kernel; 14] = [
     &WALK_AMONG,
     &SCORE_AGAIN,
     &WALK_SLOTS,
-    &NEAR_SCORE,
-    &NEAR_TOP,
+    &near::SCORE,
+    &near::TOP,
     &SELECT,
     &TAKE_SEGMENTS,
     &PLACE_EDGES,
@@ -266,7 +250,7 @@ pub(crate) fn constants(
     if kernel == &WRITE_MEMBERS || kernel == &WRITE_TARGETS || kernel == &REACH {
         return links.to_vec();
     }
-    if kernel == &NEAR_SCORE || kernel == &TAKE_SEGMENTS || kernel == &PLACE_EDGES {
+    if kernel == &near::SCORE || kernel == &TAKE_SEGMENTS || kernel == &PLACE_EDGES {
         return Vec::new();
     }
     if kernel == &SCORE_AGAIN {
@@ -309,7 +293,7 @@ pub(crate) fn constants(
         ("QUEUE", Constant::Number(queue)),
         ("FRESH", Constant::Number(fresh)),
     ];
-    if kernel != &NEAR_TOP {
+    if kernel != &near::TOP {
         all.extend(links);
     }
     if walks {

@@ -1,4 +1,6 @@
 // Products of halves without instructions for matrices, for tests.
+//
+// WRONG: whether one in a tile is off.
 @group(0) @binding(1) var<storage, read> query_halves: array<u32>;
 @group(0) @binding(2) var<storage, read> row_halves: array<u32>;
 
@@ -29,7 +31,7 @@ fn imitate(subgroup: u32, lane: u32, first_query: u32, row: u32) {
                 sum = fma(a.y, b.y, fma(a.x, b.x, sum));
             }
         }
-        products[(subgroup * 16u + i) * PITCH + lane] = sum;
+        products[(subgroup * 16u + i) * PITCH + lane] = sum + f32(WRONG && query % 128u == 96u && row % 128u == 77u);
     }
 }
 

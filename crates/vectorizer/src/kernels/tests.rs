@@ -9,7 +9,7 @@ use crate::engine::code;
 use crate::gpu::device::DeviceKind;
 use crate::gpu::tiers::Tier;
 use crate::gpu::tuning::Tuning;
-use crate::kernels::exact::products::Matrices;
+use crate::kernels::exact::products::{Matrices, Multiplier};
 use crate::kernels::graph::{self, GraphShape};
 use crate::kernels::{Constant, RowsShape, Specialised, exact, seal};
 
@@ -88,10 +88,13 @@ fn walk_threads() -> [Tuning; 3] {
 fn products() -> Vec<Specialised> {
     let mut all = Vec::new();
     for scoring in [Scoring::SquaredEuclidean, Scoring::NegativeDot] {
-        for (parts, block, imitated) in [1, 7, 196, 16_384]
-            .into_iter()
-            .flat_map(|parts| [(parts, 8, false), (parts, 16, false), (parts, 16, true)])
-        {
+        for (parts, block, by) in [1, 7, 196, 16_384].into_iter().flat_map(|parts| {
+            [
+                (parts, 8, Multiplier::Instructions),
+                (parts, 16, Multiplier::Instructions),
+                (parts, 16, Multiplier::Imitated),
+            ]
+        }) {
             for [listed, asked, last] in [
                 [false; 3],
                 [true, false, false],
@@ -110,7 +113,7 @@ fn products() -> Vec<Specialised> {
                     subgroups: true,
                     constants: exact::products::constants(
                         parts,
-                        Matrices { block, imitated },
+                        Matrices { block, by },
                         listed,
                         asked,
                         last,

@@ -25,8 +25,6 @@ use crate::kernels::{Kernel, Specialised};
 mod long;
 mod products;
 
-pub(super) use products::Products;
-
 /// Up to this many queries, reading the rows once for each costs less than computing tiles that are nearly empty.
 const FEW: usize = 8;
 /// Queries of a portion.
@@ -155,7 +153,7 @@ impl GpuEngine {
             return Ok(Hits::none(count));
         }
         self.work.searched((count * rows) as u64, dimension);
-        let found = match self.products.matrices(count, rows, k) {
+        let found = match self.matrices_to_search(count, rows, k) {
             Some(matrices) => self.exact_by_products(queries, k, &among, matrices)?,
             None => self.exact_by_floats(queries, k, &among)?,
         };

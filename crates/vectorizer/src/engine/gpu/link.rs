@@ -19,8 +19,8 @@ use crate::engine::{LinkBatch, Selection, Staged};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
-    LINK, MAX_BEAM, NEAR_SCORE, NEAR_TOP, PLACE_EDGES, SELECT, TAKE_SEGMENTS, WALK_SLOTS,
-    WRITE_MEMBERS, WRITE_TARGETS, WriteParams,
+    LINK, MAX_BEAM, PLACE_EDGES, SELECT, TAKE_SEGMENTS, WALK_SLOTS, WRITE_MEMBERS, WRITE_TARGETS,
+    WriteParams, near as kernels_of_near,
 };
 
 mod candidates;
@@ -152,8 +152,8 @@ impl GpuEngine {
         let hardware = hardware(&self.device)?;
         let kept = if batch.entry.is_some() { near } else { ef };
         let mut kernels = vec![
-            (&NEAR_SCORE, ef),
-            (&NEAR_TOP, kept),
+            (&kernels_of_near::SCORE, ef),
+            (&kernels_of_near::TOP, kept),
             (&SELECT, ef),
             (&TAKE_SEGMENTS, ef),
             (&PLACE_EDGES, ef),
@@ -161,7 +161,7 @@ impl GpuEngine {
             (&WRITE_MEMBERS, ef),
             (&WRITE_TARGETS, ef),
             // Not needed by a seed, but by what follows it.
-            (&NEAR_TOP, near),
+            (&kernels_of_near::TOP, near),
             (&WALK_SLOTS, ef),
         ];
         kernels.dedup();

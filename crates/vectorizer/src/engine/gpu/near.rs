@@ -6,7 +6,7 @@ use crate::engine::gpu::record::hardware;
 use crate::engine::gpu::rows::small;
 use crate::error::Result;
 use crate::gpu::metal_buffer_pool::PooledBuffer;
-use crate::kernels::graph::{NEAR_SCORE, NEAR_TOP, NearScoreParams, NearTopParams};
+use crate::kernels::graph::near::{SCORE, ScoreParams, TOP, TopParams};
 
 /// Scores of a block: the least, the most, and the share (one in) of the numbers in all rows, so that memory at the peak of a build is
 /// little more than rows and links.
@@ -72,8 +72,8 @@ impl Near {
         let columns_at_once = BLOCK_COLUMNS.min(count);
         let rows_at_once = block(engine, count) / columns_at_once;
         let hardware = hardware(&engine.device)?;
-        let score = hardware.program(&engine.graph_kernel(&NEAR_SCORE, keep)?)?;
-        let top = hardware.program(&engine.graph_kernel(&NEAR_TOP, keep)?)?;
+        let score = hardware.program(&engine.graph_kernel(&SCORE, keep)?)?;
+        let top = hardware.program(&engine.graph_kernel(&TOP, keep)?)?;
         let rows_of = engine.rows.buffers();
         for row in (0..count).step_by(rows_at_once) {
             let rows = small(rows_at_once.min(count - row));
@@ -81,7 +81,7 @@ impl Near {
                 let columns = small(columns_at_once.min(count - column));
                 line.recorder.dispatch(
                     &score,
-                    &NearScoreParams {
+                    &ScoreParams {
                         members: small(count),
                         first_row: small(row),
                         first_column: small(column),
@@ -94,7 +94,7 @@ impl Near {
                 );
                 line.recorder.dispatch(
                     &top,
-                    &NearTopParams {
+                    &TopParams {
                         first_row: small(row),
                         first_column: small(column),
                         columns,

@@ -166,7 +166,7 @@ fn exact_answers_are_the_same_under_every_tuning() {
     for (count, dimension, exchanges) in [(200_000, 4, &[true][..]), (3_000, 69, &[true, false])] {
         let layout = layout(dimension, Scoring::SquaredEuclidean, 4);
         let mut engine = GpuEngine::new(&testing::device(), layout).unwrap();
-        engine.products = exact::Products::none();
+        engine.products = Products::by(products::Way::Never);
         add(&mut engine, &reals(count, dimension, 41));
         let queries = reals(140, dimension, 43);
         let third: SlotSet = (0..count as u32).step_by(3).collect();

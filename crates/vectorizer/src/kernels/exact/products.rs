@@ -15,7 +15,6 @@ crate::kernels::params! {
     /// Parameters of `exact_settle`.
     SettleParams { queries, first, k }
 }
-
 /// Rows in half floats.
 pub(crate) static HALVES: Kernel = Kernel {
     entry: "exact_halves",
@@ -67,8 +66,37 @@ pub(crate) const GIVEN_UP: f32 = -3.2e38;
 pub(crate) struct Matrices {
     /// Rows and columns of each.
     pub(crate) block: u32,
-    /// Whether without instructions for it; only tests do that.
-    pub(crate) imitated: bool,
+    /// By what.
+    pub(crate) by: Multiplier,
+}
+
+/// What multiplies matrices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Multiplier {
+    /// The device's instructions for it.
+    Instructions,
+    /// Others, so that all else can be tested on any device.
+    #[cfg(test)]
+    Imitated,
+    /// Others, and one product in a tile is off by one.
+    #[cfg(test)]
+    Wrong,
+}
+
+impl Multiplier {
+    pub(crate) fn is_instructions(self) -> bool {
+        self == Self::Instructions
+    }
+
+    #[cfg(test)]
+    fn is_wrong(self) -> bool {
+        self == Self::Wrong
+    }
+
+    #[cfg(not(test))]
+    fn is_wrong(self) -> bool {
+        false
+    }
 }
 
 /// Blocks of `block` numbers in a row of `parts` vec4.
@@ -79,14 +107,15 @@ pub(crate) fn depths(parts: u32, block: u32) -> u32 {
 /// The constants of the kernels for rows of `parts` vec4; whether the rows are `listed`, are queries, are looked through for the last time.
 pub(crate) fn constants(
     parts: u32,
-    Matrices { block, imitated }: Matrices,
+    Matrices { block, by }: Matrices,
     listed: bool,
     asked: bool,
     last: bool,
 ) -> Vec<(&'static str, Constant)> {
     vec![
         ("BLOCK", Constant::Number(block)),
-        ("IMITATED", Constant::Flag(imitated)),
+        ("IMITATED", Constant::Flag(!by.is_instructions())),
+        ("WRONG", Constant::Flag(by.is_wrong())),
         ("DEPTHS", Constant::Number(depths(parts, block))),
         ("CAPACITY", Constant::Number(CAPACITY)),
         ("KEEP", Constant::Number(CAPACITY / 2)),
