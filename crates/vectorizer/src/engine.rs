@@ -15,12 +15,11 @@
 //! The total order everywhere is (score, slot).
 
 use std::any::Any;
-use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::{CollectionOptions, FullRows, MAX_CONNECTIONS, MAX_DIMENSION, Precision};
-use crate::error::{Result, VectorizerError};
+use crate::config::{FullRows, Precision};
+use crate::error::Result;
 use crate::gpu::device::Device;
 use crate::gpu::tuning::Tuning;
 use crate::models::DistanceMetric;
@@ -28,13 +27,22 @@ use crate::models::DistanceMetric;
 pub(crate) mod code;
 mod cpu;
 mod detour;
+mod estimate;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod hits;
+mod links;
 #[cfg(feature = "gpu")]
 mod paired;
 pub(crate) mod prefetch;
 mod slot_set;
 
+pub use estimate::MemoryEstimate;
+pub(crate) use estimate::estimate_memory;
+pub use hits::{Hits, Neighbor};
+pub use links::LevelLinks;
+pub(crate) use links::{Attachment, Changes, LinkBatch, Selection};
+use links::{check_shape, upper_rows};
 pub use slot_set::SlotSet;
 
 /// The slot that is none: fills the unused places of a row of links.
@@ -110,111 +118,6 @@ impl Layout {
     }
 }
 
-/// A slot and how near it is. Ordered by score, then slot.
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C)]
-pub struct Neighbor {
-    /// Smaller is nearer. Never NaN: rows and queries are finite and bounded.
-    pub score: f32,
-    /// Which row.
-    pub slot: u32,
-}
-
-impl Neighbor {
-    /// What fills a list that is shorter than its width; orders after every real neighbour.
-    pub(crate) const NONE: Self = Self {
-        score: f32::MAX,
-        slot: NO_SLOT,
-    };
-}
-
-impl PartialEq for Neighbor {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Neighbor {}
-
-impl PartialOrd for Neighbor {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Neighbor {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // + 0.0 makes -0 and 0 one value, as they are for the kernels.
-        (self.score + 0.0)
-            .total_cmp(&(other.score + 0.0))
-            .then(self.slot.cmp(&other.slot))
-    }
-}
-
-/// Lists of neighbours of one width, one a query, each nearest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hits {
-    queries: usize,
-    width: usize,
-    neighbors: Vec<Neighbor>,
-}
-
-impl Hits {
-    /// From lists laid end to end; `neighbors` holds a multiple of `width`, short lists filled with [`Neighbor::NONE`].
-    pub(crate) fn new(width: usize, neighbors: Vec<Neighbor>) -> Self {
-        debug_assert!(
-            width == 0 || neighbors.len().is_multiple_of(width),
-            "ragged hits"
-        );
-        let queries = neighbors.len().checked_div(width).unwrap_or(0);
-        Self {
-            queries,
-            width,
-            neighbors,
-        }
-    }
-
-    /// Empty lists: what queries find where nothing is.
-    pub(crate) fn none(queries: usize) -> Self {
-        Self {
-            queries,
-            width: 0,
-            neighbors: Vec::new(),
-        }
-    }
-
-    /// How many neighbours a list has room for.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// How many queries were answered.
-    #[must_use]
-    pub fn queries(&self) -> usize {
-        self.queries
-    }
-
-    /// The neighbours of query `query`, nearest first, ties by slot.
-    ///
-    /// # Panics
-    /// If there are not that many queries.
-    #[must_use]
-    pub fn of(&self, query: usize) -> &[Neighbor] {
-        let list = &self.neighbors[query * self.width..][..self.width];
-        let found = list
-            .iter()
-            .rposition(|n| n.slot != NO_SLOT)
-            .map_or(0, |last| last + 1);
-        &list[..found]
-    }
-
-    /// The lists, query by query.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Neighbor]> + DoubleEndedIterator {
-        (0..self.queries()).map(|query| self.of(query))
-    }
-}
-
 /// Where a walk down the levels begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {
@@ -235,114 +138,6 @@ pub(crate) struct Walk {
     pub ef: usize,
     /// How many neighbours to return.
     pub k: usize,
-}
-
-/// How links are chosen among candidates. The same for both engines, so that their graphs are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Selection {
-    /// Candidates considered for a new slot.
-    pub ef_construction: usize,
-    /// How many of the nearest within the batch are candidates beside those the walk found.
-    pub near: usize,
-    /// A new slot takes at most this many links by the heuristic on level 0.
-    pub own: usize,
-    /// If fewer were taken on level 0, the nearest of the dropped fill up to this many.
-    pub fill: usize,
-    /// The same two when a full row is chosen again, on level 0.
-    pub relink_own: usize,
-    /// See `relink_own`.
-    pub relink_fill: usize,
-}
-
-impl Selection {
-    /// How many candidates are considered when a row of `degree` places is chosen again without the dead.
-    pub(crate) fn candidates(&self, degree: usize) -> usize {
-        self.ef_construction.max(degree).min(256)
-    }
-}
-
-/// A run of new slots to be linked into the graph.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LinkBatch<'a> {
-    /// First of the new slots; everything below it is linked already.
-    pub first: u32,
-    /// The levels of the new slots, in order; its length is the batch's.
-    pub levels: &'a [u8],
-    /// Where walks begin; `None` makes this the seed: candidates are the exact neighbours within the batch.
-    pub entry: Option<Entry>,
-    /// How links are chosen. On the levels above 0, whose rows are half as wide, every number of links is halved, rounding up.
-    pub selection: Selection,
-}
-
-/// The links of one level, read back: for `check`, for reachability, for files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LevelLinks {
-    /// Places in a row; unused ones, at the end, hold [`NO_SLOT`].
-    pub degree: usize,
-    /// One row for each slot of at least this level, in the order of slots.
-    pub rows: Vec<u32>,
-}
-
-/// About how many rows above level 0 so many slots have, at the usual share of one in M on each level.
-fn upper_rows(slots: usize, layout: &Layout) -> usize {
-    slots.div_ceil(layout.max_connections - 1)
-}
-
-/// Says whether `links` are as many rows as slots of these levels have, in an engine of `rows` rows.
-fn check_shape(layout: Layout, rows: usize, levels: &[u8], links: &[LevelLinks]) -> Result<()> {
-    let damaged = |reason: String| Err(VectorizerError::GraphDamaged { reason });
-    if levels.len() > rows {
-        return damaged(format!(
-            "{} slots have links, there are {rows}",
-            levels.len()
-        ));
-    }
-    let there = levels.iter().max().map_or(0, |top| usize::from(*top) + 1);
-    if links.len() != there {
-        return damaged(format!(
-            "{there} levels have slots, {} have links",
-            links.len()
-        ));
-    }
-    for (level, links) in links.iter().enumerate() {
-        let members = levels
-            .iter()
-            .filter(|of| usize::from(**of) >= level)
-            .count();
-        let degree = layout.degree(level);
-        if links.degree != degree || links.rows.len() != members * degree {
-            return damaged(format!(
-                "level {level} has {} places in rows of {}, expected {members} rows of {degree}",
-                links.rows.len(),
-                links.degree
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// New contents of rows of links on one level.
-#[derive(Debug)]
-pub(crate) struct Changes {
-    /// On which level.
-    pub(crate) level: usize,
-    /// Whose rows; none stands here twice.
-    pub(crate) slots: Vec<u32>,
-    /// The rows, end to end.
-    pub(crate) rows: Vec<u32>,
-}
-
-/// A link to be added where a slot would be unreachable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Attachment {
-    /// On which level.
-    pub level: usize,
-    /// Whose row changes.
-    pub from: u32,
-    /// Which place of the row.
-    pub place: usize,
-    /// What it then holds.
-    pub to: u32,
 }
 
 /// What an engine has done so far: the work behind the clock. It only grows.
@@ -394,52 +189,6 @@ pub(crate) fn open(device: &Device, layout: Layout, threads: usize) -> Result<Bo
         threads,
         device.ledger().clone(),
     )?))
-}
-
-/// What vectors and their graph will take on a device, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct MemoryEstimate {
-    /// The vectors, and the small form of them that walks compare, if there is one; that form alone where the vectors stay in RAM.
-    pub rows: u64,
-    /// The links between them.
-    pub graph: u64,
-    /// RAM beside that, for the vectors and the same links, where the vectors stay there; else 0.
-    pub ram: u64,
-}
-
-impl MemoryEstimate {
-    /// What is on the device: vectors and links.
-    #[must_use]
-    pub const fn lasting(&self) -> u64 {
-        self.rows + self.graph
-    }
-}
-
-pub(crate) fn estimate_memory(
-    device: &Device,
-    vectors: usize,
-    dimension: usize,
-    options: &CollectionOptions,
-) -> MemoryEstimate {
-    // There is no error to refuse by: what cannot be counts as the nearest that can.
-    let layout = Layout {
-        dimension: dimension.clamp(1, MAX_DIMENSION),
-        scoring: Scoring::SquaredEuclidean,
-        max_connections: options.hnsw.max_connections.clamp(2, MAX_CONNECTIONS),
-        precision: options.precision,
-        full_rows: options.full_rows,
-    };
-    let vectors = vectors.min(MAX_SLOTS);
-    #[cfg(feature = "gpu")]
-    if !device.is_cpu() {
-        if layout.is_coded_alone() {
-            return paired::estimate(layout, vectors);
-        }
-        return gpu::estimate(layout, vectors);
-    }
-    debug_assert!(device.is_cpu(), "a device of another engine");
-    cpu::estimate(layout, vectors)
 }
 
 /// Rows and links on one device.
