@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use vectorizer::config::{CollectionOptions, FullRows, HnswConfig, Precision, SearchOptions};
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
+use vectorizer::gpu::metal_buffer_pool::MetalBufferPool;
 use vectorizer::hnsw::HnswGraph;
 use vectorizer::models::DistanceMetric;
 
@@ -160,6 +161,8 @@ fn build(
 ) -> Result<HnswGraph> {
     let rows = set.base.rows();
     let ledger = context.device().ledger().clone();
+    // What searches before this one kept for reuse is not what building takes.
+    MetalBufferPool::new(context.device()).compact();
     let sampler = Sampler::start(ledger.clone());
     let mut graph = HnswGraph::new(context, set.base.dimension(), plan.metric, options)?;
     graph.reserve(rows)?;

@@ -190,14 +190,6 @@ pub enum VectorizerError {
         /// What is there, and what to install or set.
         advice: String,
     },
-    /// Tuning was asked for on the CPU engine.
-    #[error(
-        "there is nothing to tune on {device}: only a GPU's work is cut up in ways that can be chosen; name one (VECTORIZER_DEVICE=gpu)"
-    )]
-    NothingToTune {
-        /// The device's name.
-        device: String,
-    },
     /// The device reported an error of its own.
     #[error("the device {device} failed: {reason}")]
     DeviceFailed {
@@ -289,6 +281,14 @@ pub enum VectorizerError {
     GraphDamaged {
         /// The first broken rule.
         reason: String,
+    },
+    /// Tuning was asked for on the CPU engine.
+    #[error(
+        "there is nothing to tune on {device}: only a GPU's work is cut up in ways that can be chosen; name one (VECTORIZER_DEVICE=gpu)"
+    )]
+    NothingToTune {
+        /// The device's name.
+        device: String,
     },
 }
 

@@ -212,7 +212,7 @@ impl GpuEngine {
         let degree = self.layout.degree(0);
         let choice = Choice::on(selection, 0, degree);
         let edges = slots * choice.width();
-        let targets = total.min(edges);
+        let targets = self.rows.len().max(total).min(edges);
         let walked = if self.graph.linked() > 0 {
             selection.ef_construction + selection.near
         } else {
@@ -268,8 +268,9 @@ impl GpuEngine {
         let degree = self.layout.degree(level);
         let choice = Choice::on(&batch.selection, level, degree);
         let slots = batch.first as usize + batch.levels.len();
-        // Each of them is another slot's.
-        let targets = slots.min(members.len() * choice.width());
+        // Each of them is another slot's. Bounded by the rows there are and not by the slots that are linked by now, so that batches of one size ask
+        // for the same, and the pool need not keep what the ones before asked for.
+        let targets = self.rows.len().min(members.len() * choice.width());
         Ok(StagedLevel {
             level,
             degree,
@@ -277,8 +278,7 @@ impl GpuEngine {
             slots,
             list: self.building_list("members", members)?,
             member_rows: self.building_storage("members' rows", members.len() * degree)?,
-            // The two words behind count distinct targets, and edges that have their place. As many as there are rows, so that
-            // every batch of a build asks for the same and the pool need not keep what the ones before asked for.
+            // The two words behind count distinct targets, and edges that have their place.
             targets: self.building_storage("targets", self.rows.len() + 2)?,
             segments: self.building_storage("segments", targets * 4)?,
             target_rows: self.building_storage("targets' rows", targets * degree)?,
