@@ -212,7 +212,12 @@ impl GpuEngine {
         let degree = self.layout.degree(0);
         let choice = Choice::on(selection, 0, degree);
         let edges = slots * choice.width();
-        let targets = self.rows.len().max(total).min(edges);
+        let linkable = if self.graph.linked() > 0 {
+            self.rows.len().max(total)
+        } else {
+            total
+        };
+        let targets = linkable.min(edges);
         let walked = if self.graph.linked() > 0 {
             selection.ef_construction + selection.near
         } else {
@@ -268,9 +273,14 @@ impl GpuEngine {
         let degree = self.layout.degree(level);
         let choice = Choice::on(&batch.selection, level, degree);
         let slots = batch.first as usize + batch.levels.len();
-        // Each of them is another slot's. Bounded by the rows there are and not by the slots that are linked by now, so that batches of one size ask
-        // for the same, and the pool need not keep what the ones before asked for.
-        let targets = self.rows.len().min(members.len() * choice.width());
+        // Each of them is another slot's. After the seed bounded by the rows there are and not by the slots that are linked by now, so that batches of
+        // one size ask for the same, and the pool need not keep what the ones before asked for.
+        let linkable = if batch.entry.is_some() {
+            self.rows.len()
+        } else {
+            slots
+        };
+        let targets = linkable.min(members.len() * choice.width());
         Ok(StagedLevel {
             level,
             degree,
