@@ -207,11 +207,19 @@ fn what_halves_cannot_tell_apart_is_told_apart() {
             .iter()
             .map(|x| x * 0.5)
             .collect();
-        // Two hundred that differ in the last bits of one component, and each twice.
+        // Two hundred: half of them differ in the last bits of one component, each twice; the others by about what halves lose, so that halves
+        // alone would put them into another order.
         for copy in 0..200 {
             let at = (copy * 12 + 7) * dimension;
             data[at..][..dimension].copy_from_slice(&base);
-            data[at + copy % dimension] *= 1.0 + (copy / 2) as f32 * 2e-7;
+            if copy < 100 {
+                data[at + copy % dimension] *= 1.0 + (copy / 2) as f32 * 2e-7;
+            } else {
+                let lost = numbers.reals(dimension);
+                for (x, lost) in data[at..].iter_mut().zip(lost) {
+                    *x *= 1.0 + 4e-4 * lost;
+                }
+            }
         }
         let mut queries: Vec<f32> = base.iter().map(|x| x * 1.5).collect();
         for at in 0..30 {
