@@ -237,7 +237,7 @@ pub fn file(context: &Context) -> Result<PathBuf> {
 /// open in this process stay as they are. The file is replaced as a whole.
 ///
 /// # Errors
-/// As [`file`]; [`VectorizerError::FileRefused`] if the device cannot have this tuning; [`VectorizerError::FileFailed`] if the system refuses.
+/// As [`file()`]; [`VectorizerError::FileRefused`] if the device cannot have this tuning; [`VectorizerError::FileFailed`] if the system refuses.
 pub fn remember(context: &Context, tuning: &Tuning) -> Result<PathBuf> {
     let path = file(context)?;
     #[cfg(feature = "gpu")]
