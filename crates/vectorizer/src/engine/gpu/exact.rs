@@ -5,6 +5,7 @@
 //! has dispatches of its own, so that there may be more chunks than a kernel can see.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::engine::gpu::GpuEngine;
 use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
@@ -15,6 +16,7 @@ use crate::engine::{Hits, Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceKind;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
+use crate::gpu::programs::Program;
 use crate::kernels::exact::{
     ANSWER, AnswerParams, MERGE, MergeParams, RESCORE, RescoreParams, SCAN, SlabParams, TILE,
     TILE_QUERIES, constants,
@@ -179,6 +181,34 @@ impl GpuEngine {
         (queries / tile * tile).max(tile)
     }
 
+    /// Has the candidates of so many queries scored again, chunk by chunk, as every other kernel scores.
+    fn rescore<'a>(
+        &'a self,
+        recorder: &mut Recorder<'a>,
+        program: &Arc<Program>,
+        queries: u32,
+        stretches: &[Stretch],
+        asked: &'a wgpu::Buffer,
+        merged: &'a wgpu::Buffer,
+    ) {
+        for stretch in stretches {
+            let params = RescoreParams {
+                queries,
+                first: 0,
+                first_slot: stretch.first_slot,
+                // Candidates are of the chunk if they are of its slots.
+                end_slot: stretch.first_slot + self.rows.per_chunk(),
+            };
+            recorder.dispatch(
+                program,
+                &params,
+                &[(1, asked), (2, merged)],
+                &[&[self.rows.chunk(stretch.chunk)]],
+                grid(queries),
+            );
+        }
+    }
+
     fn specialised(&self, kernel: &'static Kernel, capacity: u32, listed: bool) -> Specialised {
         let rows = self.rows.chunk_shape();
         Specialised {
@@ -286,22 +316,7 @@ impl GpuEngine {
             grid(all),
         );
         if plan.tiles {
-            for stretch in stretches {
-                let params = RescoreParams {
-                    queries: all,
-                    first: 0,
-                    first_slot: stretch.first_slot,
-                    // Candidates are of the chunk if they are of its slots.
-                    end_slot: stretch.first_slot + self.rows.per_chunk(),
-                };
-                recorder.dispatch(
-                    &rescore,
-                    &params,
-                    &[(1, &asked), (2, &merged)],
-                    &[&[self.rows.chunk(stretch.chunk)]],
-                    grid(all),
-                );
-            }
+            self.rescore(&mut recorder, &rescore, all, stretches, &asked, &merged);
         }
         let params = AnswerParams {
             queries: all,

@@ -18,6 +18,7 @@ pub(super) const QUERIES: usize = 64;
 const ROWS: usize = 2_048;
 /// The longest answer; for each of its neighbours some rows more have to be held.
 pub(super) const LONGEST: usize = 64;
+
 /// When products are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {

@@ -13,7 +13,7 @@ use crate::kernels::exact::products::{
     CAPACITY, GIVEN_UP, HALVES, HalvesParams, Matrices, PRODUCTS, ProductsParams, SETTLE,
     SettleParams, TILE, constants, depths,
 };
-use crate::kernels::exact::{ANSWER, AnswerParams, RESCORE, RescoreParams};
+use crate::kernels::exact::{ANSWER, AnswerParams, RESCORE};
 use crate::kernels::{Kernel, Specialised};
 
 /// The most bytes of rows in half floats at a time.
@@ -197,21 +197,15 @@ impl GpuEngine {
                 grid(all),
             );
         }
-        for stretch in &among.stretches {
-            let params = RescoreParams {
-                queries: all,
-                first: 0,
-                first_slot: stretch.first_slot,
-                end_slot: stretch.first_slot + self.rows.per_chunk(),
-            };
-            recorder.dispatch(
-                &rescore,
-                &params,
-                &[(1, &shared.asked), (2, &shared.merged)],
-                &[&[self.rows.chunk(stretch.chunk)]],
-                grid(all),
-            );
-        }
+        let (asked, merged) = (&shared.asked, &shared.merged);
+        self.rescore(
+            &mut recorder,
+            &rescore,
+            all,
+            &among.stretches,
+            asked,
+            merged,
+        );
         let epoch = self.next_epoch();
         let params = AnswerParams {
             queries: all,
