@@ -22,7 +22,7 @@ pub const MAX_DIMENSION: usize = 65_536;
 pub const MAX_ID_BYTES: usize = 65_535;
 /// The highest level a graph can have.
 pub const MAX_LEVEL: usize = 30;
-/// The most threads that a collection can ask for.
+/// The most threads that a collection can ask for; [`effective_threads`] says how many then work.
 pub const MAX_THREADS: usize = 4096;
 
 /// The parameters of the HNSW graph, in the words of its paper (Malkov and Yashunin, arXiv 1603.09320).
@@ -160,7 +160,8 @@ pub struct CollectionOptions {
     pub hnsw: HnswConfig,
     /// Seeds the levels: the same seed and input give the same graph.
     pub seed: u64,
-    /// Threads of the CPU engine, up to [`MAX_THREADS`]; 0 is all cores.
+    /// Threads of the CPU engine, up to [`MAX_THREADS`]; 0 is one for each core. However many are asked for, no more work than
+    /// [`effective_threads`]: four for each core, and at least 64. They start when there is work for them.
     pub threads: usize,
     /// The most bytes of the device's memory that the collection may take, for vectors, links and whatever it needs in passing.
     /// `None`: what its context allows, and without a limit there, [`DEFAULT_SHARE`](crate::gpu::device::DEFAULT_SHARE) of what the
@@ -204,6 +205,17 @@ impl Default for CollectionOptions {
             precision: Precision::F32,
             full_rows: FullRows::Device,
         }
+    }
+}
+
+/// How many threads of the CPU engine work where a collection asks for `threads`: as many, but no more than four for each core, or 64 where
+/// that is more; for 0, one for each core. More would only take memory and each other's time.
+#[must_use]
+pub fn effective_threads(threads: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match threads {
+        0 => cores,
+        threads => threads.min((4 * cores).max(64)),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::gpu::tuning::Tuning;
 use crate::models::DistanceMetric;
 
 pub(crate) mod code;
-mod cpu;
+pub(crate) mod cpu;
 mod detour;
 mod estimate;
 #[cfg(feature = "gpu")]

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::config::{CollectionOptions, FullRows, MAX_DIMENSION, Precision};
 use crate::engine::code::{self, Unit};
+use crate::engine::cpu::pool::{Pool, Purpose};
 use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, SlotSet, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
@@ -46,6 +47,8 @@ pub struct VectorStorage {
     device: Device,
     metric: DistanceMetric,
     threads: usize,
+    /// Makes vectors unit.
+    pool: Pool,
     originals: Option<Originals>,
 }
 
@@ -94,6 +97,7 @@ impl VectorStorage {
             device,
             metric,
             threads: options.threads,
+            pool: Pool::new(options.threads, Purpose::Build),
             originals,
         })
     }
@@ -129,7 +133,7 @@ impl VectorStorage {
             });
         };
         let mut units = rows.to_vec();
-        let staged = originals.stage(&mut units);
+        let staged = originals.stage(&mut units, &self.pool);
         Ok(StagedRows {
             rows: self.engine.stage_rows(&units)?,
             originals: Some(staged),
@@ -154,6 +158,7 @@ impl VectorStorage {
             device: self.device.clone(),
             metric: self.metric,
             threads: self.threads,
+            pool: self.pool.clone(),
             originals: self.originals.as_ref().map(|all| all.only(alive)),
         };
         only.engine.reserve(alive.len());
@@ -384,6 +389,7 @@ impl VectorStorage {
             device: device.clone(),
             metric: self.metric,
             threads,
+            pool: Pool::new(threads, Purpose::Build),
             originals: self.originals.clone(),
         })
     }

@@ -36,7 +36,7 @@ mod nearest;
 mod pages;
 #[cfg(feature = "gpu")]
 mod paired;
-mod pool;
+pub(crate) mod pool;
 mod probe;
 #[cfg(test)]
 mod random;

@@ -6,9 +6,12 @@
 //! length) keep the row itself.
 
 use hashbrown::HashMap;
-use rayon::prelude::*;
 
 use crate::engine::SlotSet;
+use crate::engine::cpu::pool::Pool;
+
+/// Rows that a thread takes at a time.
+const TURN: usize = 64;
 
 /// How a row is made what it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,18 +49,28 @@ impl Originals {
     }
 
     /// Makes `rows` unit in place and notes what brings them back.
-    pub(super) fn stage(&self, rows: &mut [f32]) -> StagedOriginals {
+    pub(super) fn stage(&self, rows: &mut [f32], pool: &Pool) -> StagedOriginals {
         let first = self.lengths.len();
-        let (lengths, remedies): (Vec<f64>, Vec<Option<Remedy>>) = rows
-            .par_chunks_exact_mut(self.dimension)
-            .with_min_len(64)
-            .map_init(Vec::new, |before, row| {
-                before.clear();
-                before.extend_from_slice(row);
-                let length = make_unit(row);
-                (length, remedy(before, row, length))
-            })
-            .unzip();
+        let count = rows.len() / self.dimension;
+        let mut lengths = vec![0.0; count];
+        let mut remedies = vec![None; count];
+        let turns = rows
+            .chunks_mut(TURN * self.dimension)
+            .zip(lengths.chunks_mut(TURN))
+            .zip(remedies.chunks_mut(TURN));
+        pool.work(
+            turns.collect(),
+            Vec::new,
+            |before, ((rows, lengths), remedies)| {
+                let rows = rows.chunks_exact_mut(self.dimension);
+                for ((row, length), to) in rows.zip(lengths).zip(remedies) {
+                    before.clear();
+                    before.extend_from_slice(row);
+                    *length = make_unit(row);
+                    *to = remedy(before, row, *length);
+                }
+            },
+        );
         let numbered = remedies.into_iter().enumerate();
         let remedies = numbered
             .filter_map(|(number, remedy)| Some((crate::engine::slot(first + number), remedy?)))
@@ -197,11 +210,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::cpu::pool::Purpose;
 
     fn there_and_back(row: &[f32]) -> (Vec<f32>, Option<Remedy>) {
         let mut originals = Originals::new(row.len());
         let mut unit = row.to_vec();
-        let staged = originals.stage(&mut unit);
+        let staged = originals.stage(&mut unit, &Pool::new(1, Purpose::Build));
         originals.commit(staged);
         originals.restore(0, &mut unit);
         (unit, originals.remedies.get(&0).cloned())

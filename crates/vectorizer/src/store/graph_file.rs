@@ -8,11 +8,11 @@ use std::fs::File;
 use std::io::Read as _;
 
 use memmap2::Mmap;
-use rayon::prelude::*;
 
 use super::Store;
 use super::tables::{Kind, seal};
 use crate::config::MAX_LEVEL;
+use crate::engine::cpu::pool::{Pool, Purpose};
 use crate::engine::{Entry, Layout, LevelLinks, NO_SLOT};
 use crate::error::Result;
 use crate::hnsw::Topology;
@@ -184,16 +184,24 @@ fn head(binding: &Binding, entry: Option<Entry>, sections: &[Cow<'_, [u8]>]) -> 
         .iter()
         .flat_map(|section| section.chunks(BLOCK_BYTES))
         .collect();
-    let seals = blocks.par_iter().enumerate();
-    let seals: Vec<u64> = seals
-        .map(|(number, block)| seal(Kind::GraphBlock, number as u64, block))
-        .collect();
-    for mark in seals {
+    for mark in seals_of(&blocks) {
         head.extend(mark.to_le_bytes());
     }
     let mark = seal(Kind::GraphHeader, 0, &head);
     head.extend(mark.to_le_bytes());
     head
+}
+
+/// The seal of each block, by all cores.
+fn seals_of(blocks: &[&[u8]]) -> Vec<u64> {
+    let mut seals = vec![0; blocks.len()];
+    let turns = blocks.iter().zip(&mut seals).enumerate().collect();
+    Pool::new(0, Purpose::Build).work(
+        turns,
+        || (),
+        |(), (number, (block, to))| *to = seal(Kind::GraphBlock, number as u64, block),
+    );
+    seals
 }
 
 /// Takes numbers from the front.
@@ -299,10 +307,8 @@ fn parse(file: &[u8]) -> Result<(Binding, Topology), String> {
         .iter()
         .flat_map(|section| section.chunks(BLOCK_BYTES))
         .collect();
-    let right = |(number, (block, said)): (usize, (&&[u8], &[u8; 8]))| {
-        seal(Kind::GraphBlock, number as u64, block) == u64::from_le_bytes(*said)
-    };
-    if !blocks.par_iter().zip(head.seals).enumerate().all(right) {
+    let said = head.seals.iter().map(|said| u64::from_le_bytes(*said));
+    if !seals_of(&blocks).into_iter().eq(said) {
         return Err("the checksum of a block is wrong".to_owned());
     }
     if sections[0].len() as u64 != head.binding.linked {

@@ -9,6 +9,7 @@ use super::tables::{
     unseal,
 };
 use super::{OrFailed as _, Store, guarded};
+use crate::engine::cpu::pool;
 use crate::error::Result;
 use crate::models::Payload;
 
@@ -64,7 +65,7 @@ impl Store {
         self.fill(&mut blocks, &mut current)?;
         while !current.names.is_empty() {
             let (filled, taken) =
-                rayon::join(|| self.fill(&mut blocks, &mut next), || take(&current));
+                pool::beside(|| self.fill(&mut blocks, &mut next), || take(&current));
             taken?;
             filled?;
             std::mem::swap(&mut current, &mut next);

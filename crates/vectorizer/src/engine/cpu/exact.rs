@@ -27,6 +27,10 @@ const SCAN_FLOATS: usize = 64 << 10;
 const JOB_FLOATS: usize = 4 << 20;
 /// A scan of fewer floats than this is not worth waking another thread.
 const ALONE_FLOATS: usize = 1 << 20;
+/// Neighbours found in all parts of the slots together, before the lists are merged: 64 MiB, however many threads there are.
+const MOST_FOUND: usize = 8 << 20;
+/// Fewer queries than this are not worth packing rows for once more.
+const JOB_QUERIES: usize = 64;
 
 /// The `min(k, slots.len())` nearest of `slots` for each query, nearest first. `queries` holds whole rows end to end.
 pub(super) fn search<'s>(
@@ -46,7 +50,7 @@ pub(super) fn search<'s>(
     }
     // Where much of what there is is asked for, scoring twice is a loss.
     let tiled = count >= TILED_QUERIES && dimension <= TILED_DIMENSION && k <= slots.len() / 8;
-    let grid = Grid::new(count, dimension, slots, pool.threads(), tiled);
+    let grid = Grid::new((count, dimension, k), slots, pool.threads(), tiled);
 
     let mut hits = vec![Neighbor::NONE; k * count * grid.parts];
     let mut rest = &mut hits[..];
@@ -98,18 +102,30 @@ struct Grid<'a> {
 }
 
 impl<'a> Grid<'a> {
-    fn new(count: usize, dimension: usize, slots: Slots<'a>, threads: usize, tiled: bool) -> Self {
+    fn new(
+        (count, dimension, k): (usize, usize, usize),
+        slots: Slots<'a>,
+        threads: usize,
+        tiled: bool,
+    ) -> Self {
         let most = (JOB_FLOATS / dimension).max(1);
         let alone = count * slots.len() * dimension < ALONE_FLOATS;
+        // Each part has a list of k for each query: parts of fewer than k slots, or lists without bound, would cost more than threads gain.
+        let fitting = |parts: usize| {
+            let worth = (slots.len() / k).min(MOST_FOUND / (count * k));
+            parts.min(worth).max(1)
+        };
         let (queries, parts) = if threads == 1 || alone {
             (most, 1)
         } else if tiled {
-            // Rows are packed once for all queries of a job: cut by rows, each is packed once.
-            (most, threads.min(slots.len()))
+            // Rows are packed once for all queries of a job: cut by rows, each is packed once. Threads that are left share the queries.
+            let parts = fitting(threads);
+            let share = count.div_ceil(threads.div_ceil(parts));
+            (most.min(share.max(JOB_QUERIES)), parts)
         } else if count >= 4 * threads {
             (most.min(count.div_ceil(4 * threads).max(4)), 1)
         } else {
-            (most, (4 * threads).min(slots.len()))
+            (most, fitting(4 * threads))
         };
         Self {
             queries,

@@ -1,10 +1,15 @@
-//! Threads that share a caller's work.
+//! Threads that share a caller's work: the one place where this crate waits for other threads that compute.
+//!
+//! - `helpers`: the threads, and how a caller waits for them without doing anything else.
 
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 
-use hashbrown::HashMap;
-use parking_lot::Mutex;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use parking_lot::{Mutex, const_mutex};
+
+use crate::config::effective_threads;
+use helpers::Helpers;
+
+mod helpers;
 
 /// What threads are for. Searches and builds have threads of their own, so that a search never queues behind a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,24 +25,22 @@ pub(crate) enum Purpose {
 pub(crate) struct Pool {
     threads: usize,
     /// One thread fewer than `threads`; none if the caller's is the only one.
-    helpers: Option<Arc<ThreadPool>>,
+    helpers: Option<Arc<Helpers>>,
 }
 
-type Shared = Mutex<HashMap<(Purpose, usize), Weak<ThreadPool>>>;
+/// Whose helpers these are: the process (a forked child has none of its parent's threads), what for, and how many.
+type Key = (u32, Purpose, usize);
 
-static SHARED: LazyLock<Shared> = LazyLock::new(Shared::default);
+static SHARED: Mutex<Vec<(Key, Weak<Helpers>)>> = const_mutex(Vec::new());
 
 impl Pool {
-    /// `threads` of them; 0 is one for each core. Where the system gives no threads the caller's does the work.
+    /// `threads` of them, as far as so many [are of use](effective_threads); 0 is one for each core. Threads start when there is work
+    /// for them. Where the system gives none the caller's does the work.
     pub(crate) fn new(threads: usize, purpose: Purpose) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = if threads == 0 { cores() } else { threads };
-        let helpers = (threads > 1)
-            .then(|| helpers(threads - 1, purpose))
-            .flatten();
+        let threads = effective_threads(threads);
         Self {
-            threads: helpers.as_ref().map_or(1, |_| threads),
-            helpers,
+            threads,
+            helpers: (threads > 1).then(|| helpers(threads - 1, purpose)),
         }
     }
 
@@ -48,8 +51,9 @@ impl Pool {
 
     /// Does `job` for every item, in any order, each thread with a scratch of its own. Returns when all are done.
     ///
-    /// The caller's thread works too: with one thread, or one item, nothing leaves it. Items should be worth some
-    /// microseconds each, and about ten times as many as threads, so that they finish together.
+    /// The caller's thread works too: with one thread, or one item, nothing leaves it. Where helpers are busy it works through all
+    /// items, and it never does anything else meanwhile: to wait here under a lock, or inside another item, is fine. Items should be
+    /// worth some microseconds each, and about ten times as many as threads, so that they finish together.
     pub(crate) fn work<T: Send, S>(
         &self,
         items: Vec<T>,
@@ -70,37 +74,59 @@ impl Pool {
             }
         };
         match &self.helpers {
-            Some(helpers) if helping > 0 => helpers.in_place_scope(|scope| {
-                for _ in 0..helping {
-                    scope.spawn(|_| turn());
-                }
-                turn();
-            }),
-            _ => turn(),
+            Some(helpers) => helpers.share(helping, &turn),
+            None => turn(),
         }
     }
 }
 
-fn helpers(count: usize, purpose: Purpose) -> Option<Arc<ThreadPool>> {
-    let mut shared = SHARED.lock();
-    if let Some(pool) = shared.get(&(purpose, count)).and_then(Weak::upgrade) {
-        return Some(pool);
-    }
+/// Does `one` on a thread of its own while the caller's does `other`. Where the system gives no thread, one after the other.
+pub(crate) fn beside<A: Send, B>(
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B,
+) -> (A, B) {
+    let waiting = Mutex::new(Some(one));
+    std::thread::scope(|scope| {
+        let take = || {
+            let one = waiting.lock().take();
+            one.map(|one| one())
+        };
+        let started = std::thread::Builder::new().spawn_scoped(scope, take);
+        let other = other();
+        let one = match started.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Ok(Ok(one)) => one,
+            Err(error) => {
+                tracing::warn!("no thread to help ({error}); working on the caller's");
+                None
+            }
+        };
+        // Without a thread nobody took it.
+        let Some(one) = one.or_else(take) else {
+            unreachable!("it is taken once, by the thread or here");
+        };
+        (one, other)
+    })
+}
+
+fn helpers(count: usize, purpose: Purpose) -> Arc<Helpers> {
     let name = match purpose {
         Purpose::Search => "search",
         Purpose::Build => "build",
     };
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(count)
-        .thread_name(move |i| format!("vectorizer-{name}-{i}"))
-        .build()
-        .inspect_err(|error| {
-            tracing::warn!("no threads to help ({error}); working on the caller's")
-        })
-        .ok()?;
-    let pool = Arc::new(pool);
-    shared.insert((purpose, count), Arc::downgrade(&pool));
-    Some(pool)
+    let key = (std::process::id(), purpose, count);
+    // In a forked child a thread that is not there may hold this lock for ever.
+    let Some(mut shared) = SHARED.try_lock_for(std::time::Duration::from_secs(1)) else {
+        return Arc::new(Helpers::new(count, name));
+    };
+    shared.retain(|(_, helpers)| helpers.strong_count() > 0);
+    let known = shared.iter().find(|(other, _)| *other == key);
+    if let Some(helpers) = known.and_then(|(_, helpers)| helpers.upgrade()) {
+        return helpers;
+    }
+    let helpers = Arc::new(Helpers::new(count, name));
+    shared.push((key, Arc::downgrade(&helpers)));
+    helpers
 }
 
 #[cfg(test)]
@@ -113,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_item_is_done_once() {
-        for threads in [0, 1, 2, 3] {
+        for threads in [0, 1, 2, 3, 64] {
             let pool = Pool::new(threads, Purpose::Search);
             for count in [0, 1, 2, 1000] {
                 let mut done = vec![0u32; count];
@@ -151,5 +177,127 @@ mod tests {
         let threads = |pool: &Pool| pool.helpers.clone().unwrap();
         assert!(Arc::ptr_eq(&threads(&a), &threads(&b)));
         assert!(!Arc::ptr_eq(&threads(&a), &threads(&other)));
+    }
+
+    #[test]
+    fn work_within_work_is_done_however_few_the_helpers() {
+        let pool = Pool::new(2, Purpose::Search);
+        let done = AtomicUsize::new(0);
+        pool.work(
+            vec![(); 8],
+            || (),
+            |(), ()| {
+                pool.work(
+                    vec![(); 8],
+                    || (),
+                    |(), ()| {
+                        pool.work(
+                            vec![(); 8],
+                            || (),
+                            |(), ()| {
+                                done.fetch_add(1, Ordering::Relaxed);
+                            },
+                        );
+                    },
+                );
+            },
+        );
+        assert_eq!(done.into_inner(), 512);
+    }
+
+    #[test]
+    fn a_caller_does_not_wait_for_helpers_that_are_busy_elsewhere() {
+        let pool = Pool::new(2, Purpose::Build);
+        // Of a caller, its helper, and this thread.
+        let (inside, out) = (std::sync::Barrier::new(3), std::sync::Barrier::new(3));
+        thread::scope(|scope| {
+            let (busy, inside, out) = (pool.clone(), &inside, &out);
+            scope.spawn(move || {
+                busy.work(
+                    vec![(); 2],
+                    || (),
+                    |(), ()| {
+                        inside.wait();
+                        out.wait();
+                    },
+                );
+            });
+            inside.wait();
+            let seen = Mutex::new(HashSet::new());
+            pool.work(
+                vec![(); 50],
+                || (),
+                |(), ()| {
+                    seen.lock().insert(thread::current().id());
+                },
+            );
+            assert_eq!(seen.into_inner(), HashSet::from([thread::current().id()]));
+            out.wait();
+        });
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_reaches_the_caller_when_all_are_out() {
+        for guilty in 0..4usize {
+            let pool = Pool::new(4, Purpose::Search);
+            let (inside, done) = (std::sync::Barrier::new(4), AtomicUsize::new(0));
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                pool.work(
+                    (0..4).collect(),
+                    || (),
+                    |(), item: usize| {
+                        inside.wait();
+                        if item == guilty {
+                            std::panic::panic_any(guilty);
+                        }
+                        thread::yield_now();
+                        done.fetch_add(1, Ordering::SeqCst);
+                    },
+                );
+            }));
+            assert_eq!(*caught.unwrap_err().downcast::<usize>().unwrap(), guilty);
+            assert_eq!(done.into_inner(), 3);
+            // The helpers are still there.
+            let done = AtomicUsize::new(0);
+            pool.work(
+                vec![(); 100],
+                || (),
+                |(), ()| {
+                    done.fetch_add(1, Ordering::SeqCst);
+                },
+            );
+            assert_eq!(done.into_inner(), 100);
+        }
+    }
+
+    #[test]
+    fn no_more_threads_start_than_there_are_items() {
+        let pool = Pool::new(64, Purpose::Build);
+        let helpers = pool.helpers.clone().unwrap();
+        for _ in 0..20 {
+            pool.work(vec![(); 3], || (), |(), ()| ());
+        }
+        assert!(helpers.started() <= 2, "{}", helpers.started());
+        assert_eq!(
+            Pool::new(1024, Purpose::Build).threads(),
+            effective_threads(1024)
+        );
+    }
+
+    #[test]
+    fn two_things_side_by_side() {
+        let mut taken = 1;
+        assert_eq!(
+            beside(
+                || 2,
+                || {
+                    taken += 1;
+                    taken
+                }
+            ),
+            (2, 2)
+        );
+        let caught = std::panic::catch_unwind(|| beside(|| std::panic::panic_any(7usize), || ()));
+        assert_eq!(*caught.unwrap_err().downcast::<usize>().unwrap(), 7);
     }
 }
