@@ -43,6 +43,11 @@
 
 pub mod collection;
 pub mod config;
+#[cfg(not(feature = "fault-injection"))]
+mod disk;
+#[cfg(feature = "fault-injection")]
+#[doc(hidden)]
+pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod filter;

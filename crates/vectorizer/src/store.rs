@@ -14,6 +14,7 @@
 //! - `copy`: a second collection from a moment of this one.
 //! - `check`: every seal and every rule; what a store says of itself.
 //! - `files`: names, and how a file appears whole or not at all.
+//! - `backend`: the store's file as redb is given it.
 //!
 //! Nothing of redb is seen outside of this folder. It may panic where a file was damaged by others: that is caught at
 //! `guarded`, through which every call goes.
@@ -26,6 +27,7 @@ use redb::{Builder, Database, ReadableDatabase as _, StorageBackend};
 
 use crate::error::{Result, VectorizerError};
 
+mod backend;
 mod blocks;
 mod change;
 mod check;
@@ -120,7 +122,7 @@ impl Store {
         if !folder.database().is_file() {
             return Err(VectorizerError::StoreMissing { path: shown(path) });
         }
-        let database = guarded(path, || builder().open(folder.database()).or_failed(path))?;
+        let database = guarded(path, || backend::open(&folder.database(), path))?;
         Self::with_database(folder, database, durability)
     }
 

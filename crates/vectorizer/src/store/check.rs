@@ -5,7 +5,7 @@ use std::path::Path;
 use hashbrown::HashSet;
 
 use super::files::Folder;
-use super::{Durability, GraphFile, OrFailed as _, Store, builder, guarded, shown};
+use super::{Durability, GraphFile, OrFailed as _, Store, backend, guarded, shown};
 use crate::config::{CollectionOptions, FullRows, HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
@@ -127,7 +127,7 @@ fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
         return Err(VectorizerError::StoreMissing { path: shown(path) });
     }
     let (database, sound) = guarded(path, || {
-        let mut database = builder().open(folder.database()).or_failed(path)?;
+        let mut database = backend::open(&folder.database(), path)?;
         let sound = database.check_integrity().or_failed(path)?;
         Ok((database, sound))
     })?;

@@ -1,12 +1,14 @@
 //! Names, and how a file appears whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _};
 
-use super::{OrFailed as _, builder, failed, shown};
+use super::backend::create;
+use super::{OrFailed as _, failed, shown};
+use crate::disk::{self, File};
 use crate::error::{Result, VectorizerError};
 
 /// The folder of a collection. What is in it:
@@ -24,11 +26,7 @@ impl Folder {
         if folder.database().exists() {
             return Err(VectorizerError::StoreExists { path: shown(path) });
         }
-        fs::create_dir_all(path).map_err(|error| io(path, "make its folder", &error))?;
-        // A new folder is an entry of the one above it.
-        if let Some(above) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
-            sync_folder(above).map_err(|error| io(path, "make its folder", &error))?;
-        }
+        disk::make_folders(path).map_err(|error| io(path, "make its folder", &error))?;
         Ok(folder)
     }
 
@@ -54,22 +52,24 @@ impl Folder {
     /// Gives a finished file its name, for good.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let failed = |error| io(&self.0, "give a file its name", &error);
-        fs::rename(from, to).map_err(failed)?;
-        sync_folder(&self.0).map_err(failed)
+        disk::rename(from, to).map_err(failed)?;
+        disk::sync_folder(&self.0).map_err(failed)
     }
 
     /// Writes a file whole or not at all: under another name, synced, then renamed. Whoever calls this has the store locked.
     pub(super) fn write_whole(&self, to: &Path, parts: &[&[u8]]) -> Result<()> {
         let unfinished = to.with_extension("snapshot.part");
-        let written = File::create(&unfinished).and_then(|mut file| {
+        let mut anew = OpenOptions::new();
+        anew.write(true).create(true).truncate(true);
+        let written = File::open_with(&unfinished, &anew).and_then(|mut file| {
             for part in parts {
                 file.write_all(part)?;
             }
-            file.sync_all()
+            file.sync()
         });
         if let Err(error) = written {
             // Of no use to anyone; if it cannot even be removed, the next one overwrites it.
-            drop(fs::remove_file(&unfinished));
+            drop(disk::remove(&unfinished));
             return Err(io(&self.0, "write the graph's file", &error));
         }
         self.rename(&unfinished, to)
@@ -78,7 +78,7 @@ impl Folder {
 
 /// An empty database in a file that nobody else is making one in. What an interrupted try left there is thrown away.
 pub(super) fn create_anew(file: &Path, path: &Path) -> Result<Database> {
-    let create = || builder().create(file).or_failed(path);
+    let create = || create(file, path);
     let database = match create() {
         Ok(database) => {
             let read = database.begin_read().or_failed(path)?;
@@ -90,27 +90,19 @@ pub(super) fn create_anew(file: &Path, path: &Path) -> Result<Database> {
             database
         }
         Err(VectorizerError::StoreDamaged { .. } | VectorizerError::UnsupportedFormat { .. }) => {
-            fs::remove_file(file).map_err(|error| io(path, "make its file", &error))?;
+            disk::remove(file).map_err(|error| io(path, "make its file", &error))?;
             return create();
         }
         Err(error) => return Err(error),
     };
     // It was locked by us: nobody is at work on it.
-    fs::remove_file(file).map_err(|error| io(path, "make its file", &error))?;
+    disk::remove(file).map_err(|error| io(path, "make its file", &error))?;
     drop(database);
     create()
 }
 
 fn io(path: &Path, action: &str, error: &std::io::Error) -> VectorizerError {
     failed(path, format!("cannot {action}: {error}"))
-}
-
-/// Makes the entries of a folder durable, where the system has that.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    if cfg!(unix) {
-        File::open(path)?.sync_all()?;
-    }
-    Ok(())
 }
 
 /// 128 random bits as 32 hexadecimal digits.
