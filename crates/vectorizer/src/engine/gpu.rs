@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -22,6 +22,7 @@ use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
 use crate::gpu::tuning::Tuning;
 use crate::kernels::graph::MAX_BEAM;
+use exact::Measured;
 use graph::Graph;
 use products::Products;
 use rows::Rows;
@@ -78,11 +79,16 @@ pub(crate) struct GpuEngine {
     building: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     /// How many slots the latest batch of links had.
     latest_batch: AtomicUsize,
+    /// What the bound of exact search knows of the rows.
+    measured: Measured,
+    /// Queries of exact searches that tiles did not answer for sure.
+    scanned_again: AtomicU64,
 }
 
 /// Rows that wait to be shown, with their small form.
 #[derive(Debug)]
 struct StagedRows {
+    measured: Measured,
     rows: rows::StagedRows,
     codes: Option<rows::StagedRows>,
 }
@@ -121,6 +127,8 @@ impl GpuEngine {
             products: Products::of(device),
             building: Mutex::default(),
             latest_batch: AtomicUsize::new(0),
+            measured: Measured::NONE,
+            scanned_again: AtomicU64::new(0),
         })
     }
 
@@ -167,6 +175,7 @@ impl Engine for GpuEngine {
             codes.stage(&coded)
         });
         Ok(Staged(Box::new(StagedRows {
+            measured: Measured::NONE.with(self.layout, rows),
             rows: self.rows.stage(rows)?,
             codes: codes.transpose()?,
         })))
@@ -176,6 +185,7 @@ impl Engine for GpuEngine {
         match staged.0.downcast::<StagedRows>() {
             Ok(staged) => {
                 self.rows.commit(staged.rows);
+                self.measured = self.measured.and(staged.measured);
                 if let (Some(codes), Some(staged)) = (&mut self.codes, staged.codes) {
                     codes.commit(staged);
                 }

@@ -13,6 +13,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> candidates: array<vec2<u32>>;
 // KEEP neighbours a query: key and slot.
 @group(0) @binding(2) var<storage, read_write> merged: array<vec2<u32>>;
+// Of each query the bits of the last of its scores, above every score if all rows there are were kept: what was left out is not nearer.
+@group(0) @binding(3) var<storage, read_write> bars: array<u32>;
 
 @compute @workgroup_size(256)
 fn exact_merge(
@@ -43,5 +45,8 @@ fn exact_merge(
     }
     for (var entry = thread; entry < KEEP; entry += 256u) {
         merged[query * KEEP + entry] = vec2<u32>(sort_key[entry], sort_slot[entry]);
+    }
+    if thread == 0u {
+        bars[query] = score_bits_of(sort_key[KEEP - 1u]);
     }
 }

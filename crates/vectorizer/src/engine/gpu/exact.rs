@@ -1,33 +1,37 @@
 //! Exact search: which kernels run, over which rows, in which portions.
 //!
 //! Rows are cut into slabs, one workgroup for each slab and query (or tile of 128 queries). A workgroup keeps the nearest of
-//! its slab; then the slabs' lists are merged, scored again where tiles summed in another order, and ordered. Each chunk of rows
-//! has dispatches of its own, so that there may be more chunks than a kernel can see.
+//! its slab; then the slabs' lists are merged, scored again where tiles summed in another order, and ordered. [`bound`] says when such an
+//! answer is proven; a query whose answer is not is scanned. Each chunk of rows has dispatches of its own, so that there may be more
+//! chunks than a kernel can see.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::engine::gpu::GpuEngine;
-use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
+use crate::engine::gpu::record::{Recorder, grid};
 use crate::engine::gpu::rows::{Stretch, small};
-use crate::engine::gpu::seal::Seal;
-use crate::engine::gpu::transfer::{upload_now, upload_queries};
+use crate::engine::gpu::transfer::upload_now;
 use crate::engine::{Hits, Neighbor, SlotSet};
-use crate::error::{Result, VectorizerError};
+use crate::error::Result;
 use crate::gpu::device::DeviceKind;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::gpu::programs::Program;
-use crate::kernels::exact::{
-    ANSWER, AnswerParams, MERGE, MergeParams, RESCORE, RescoreParams, SCAN, SlabParams, TILE,
-    TILE_QUERIES, constants,
-};
+use crate::kernels::exact::{RescoreParams, TILE_QUERIES, constants};
 use crate::kernels::{Kernel, Specialised};
 
+mod bound;
 mod long;
 mod plan;
 mod products;
+mod slabs;
+#[cfg(test)]
+pub(super) mod tests;
 
+pub(super) use bound::Measured;
 use plan::Plan;
+use slabs::UnderWay;
 
 /// Up to this many queries, reading the rows once for each costs less than computing tiles that are nearly empty.
 const FEW: usize = 8;
@@ -35,6 +39,9 @@ const FEW: usize = 8;
 const PORTION: usize = 2_048;
 /// The most bytes of a portion's queries.
 const QUERY_BYTES: usize = 32 << 20;
+/// Queries that are scanned at a time, of those whose answers tiles did not prove.
+const SCANNED: usize = 64;
+
 /// Which rows are compared: stretches of slots or, if there is a list, of places in it.
 struct Among {
     stretches: Vec<Stretch>,
@@ -69,15 +76,6 @@ impl Among {
     }
 }
 
-/// A portion whose kernels have been submitted.
-struct UnderWay {
-    staging: PooledBuffer,
-    submissions: Vec<wgpu::SubmissionIndex>,
-    seal: Option<Seal>,
-    queries: usize,
-    epoch: u32,
-}
-
 impl GpuEngine {
     /// The `min(k, slots.len())` nearest of `slots` for each query.
     pub(super) fn exact_search(
@@ -103,7 +101,8 @@ impl GpuEngine {
         Ok(Hits::new(k, found))
     }
 
-    /// The k nearest for each query, of rows that are k at least.
+    /// The k nearest for each query, of rows that are k at least: by tiles where queries are many, and then those that [`bound`] does not
+    /// prove by the scan.
     fn exact_by_floats(&self, queries: &[f32], k: usize, among: &Among) -> Result<Vec<Neighbor>> {
         let dimension = self.layout.dimension;
         let count = queries.len() / dimension;
@@ -113,17 +112,63 @@ impl GpuEngine {
         if Plan::new(portion.min(count), k, &among.stretches, &self.tuning).is_none() {
             return self.exact_long(queries, k, among);
         }
-        let mut found = Vec::with_capacity(count * k);
-        let mut before: Option<UnderWay> = None;
+        let mut open = Vec::new();
+        let mut found = self.by_slabs(queries, k, among, portion, &mut open)?;
+        open.extend(found.len() / k..count);
+        if open.is_empty() {
+            return Ok(found);
+        }
+        tracing::debug!(queries = open.len(), "not proven by tiles");
+        self.scanned_again
+            .fetch_add(open.len() as u64, Ordering::Relaxed);
+        found.resize(count * k, Neighbor::NONE);
+        for open in open.chunks(SCANNED) {
+            let mut again = Vec::with_capacity(open.len() * dimension);
+            for query in open {
+                again.extend_from_slice(&queries[query * dimension..][..dimension]);
+            }
+            let Some(plan) = Plan::scan(open.len(), k, &among.stretches, &self.tuning) else {
+                return self.exact_long(queries, k, among);
+            };
+            let mut answers = Vec::with_capacity(open.len() * k);
+            let portion = self.begin_portion(&again, k, among, plan)?;
+            self.finish_portion(portion, k, &mut answers, &mut Vec::new())?;
+            for (query, answer) in open.iter().zip(answers.chunks_exact(k)) {
+                found[query * k..][..k].copy_from_slice(answer);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Answers by slabs, in portions of so many queries, and the numbers of those that are not proven. Those that are left out at the end
+    /// were not tried: most before them were not proven.
+    fn by_slabs(
+        &self,
+        queries: &[f32],
+        k: usize,
+        among: &Among,
+        portion: usize,
+        open: &mut Vec<usize>,
+    ) -> Result<Vec<Neighbor>> {
+        let dimension = self.layout.dimension;
+        let mut found = Vec::with_capacity(queries.len() / dimension * k);
+        let mut before: Option<UnderWay<'_>> = None;
         for portion in queries.chunks(portion * dimension) {
-            let now = self.begin_portion(portion, k, among)?;
+            if open.len() > SCANNED.max(found.len() / k / 4) {
+                break;
+            }
+            let count = portion.len() / dimension;
+            let Some(plan) = Plan::new(count, k, &among.stretches, &self.tuning) else {
+                break;
+            };
+            let now = self.begin_portion(portion, k, among, plan)?;
             // One portion computes while the next is uploaded.
             if let Some(before) = before.replace(now) {
-                self.finish_portion(before, k, &mut found)?;
+                self.finish_portion(before, k, &mut found, open)?;
             }
         }
         if let Some(last) = before {
-            self.finish_portion(last, k, &mut found)?;
+            self.finish_portion(last, k, &mut found, open)?;
         }
         Ok(found)
     }
@@ -217,186 +262,6 @@ impl GpuEngine {
             scoring: self.layout.scoring,
             subgroups: self.exchange,
             constants: constants(kernel, rows.parts, capacity, self.tile_depth(), listed),
-        }
-    }
-
-    fn begin_portion(&self, queries: &[f32], k: usize, among: &Among) -> Result<UnderWay> {
-        let stretches = &among.stretches[..];
-        let listed = among.list.is_some();
-        let hardware = hardware(&self.device)?;
-        let dimension = self.layout.dimension;
-        let parts = self.rows.chunk_shape().parts;
-        let count = queries.len() / dimension;
-        let Some(plan) = Plan::new(count, k, stretches, &self.tuning) else {
-            return Err(hardware.failed("k is too large for the exact kernels"));
-        };
-        let keep = plan.capacity / 2;
-        let width = 2 * small(k) + 1;
-        let slab_kernel = if plan.tiles { &TILE } else { &SCAN };
-        let slab_kernel =
-            hardware.program(&self.specialised(slab_kernel, plan.capacity, listed))?;
-        let merge = hardware.program(&self.specialised(&MERGE, plan.capacity, false))?;
-        let rescore = hardware.program(&self.specialised(&RESCORE, plan.capacity, false))?;
-        let answer = hardware.program(&self.specialised(&ANSWER, plan.capacity, false))?;
-
-        let pool = MetalBufferPool::new(self.device.clone());
-        let bytes = |words: usize| words as u64 * 4;
-        let asked = pool.lend(
-            Purpose::Storage,
-            "queries",
-            bytes(count * parts as usize * 4),
-        )?;
-        let lists = count * plan.slabs as usize * plan.capacity as usize;
-        let candidates = pool.lend(Purpose::Storage, "candidates", bytes(lists * 2))?;
-        let merged = pool.lend(Purpose::Storage, "merged", bytes(count * keep as usize * 2))?;
-        let answers = bytes(count * width as usize);
-        let found = pool.lend(Purpose::Storage, "found", answers)?;
-        let staging = pool.lend(Purpose::Readback, "found, read back", answers)?;
-        upload_queries(&pool, queries, dimension, parts, &asked)?;
-
-        let epoch = self.next_epoch();
-        let all = small(count);
-        let groups = if plan.tiles {
-            all.div_ceil(TILE_QUERIES)
-        } else {
-            all
-        };
-        let slab_cost = u64::from(groups)
-            * u64::from(if plan.tiles { TILE_QUERIES } else { 1 })
-            * u64::from(plan.slab_rows)
-            * dimension as u64;
-        let at_once =
-            small(usize::try_from((self.pace() / slab_cost.max(1)).clamp(1, 32_768)).unwrap_or(1));
-        let mut submissions = Vec::new();
-        // Those before the last have no epoch to show.
-        let mut seal = None;
-        let mut recorder = Recorder::new(&self.device);
-        let mut cost = 0;
-        let mut first_slab = 0;
-        for stretch in stretches {
-            let slabs = stretch.rows.div_ceil(plan.slab_rows);
-            for first in (0..slabs).step_by(at_once as usize) {
-                let here = at_once.min(slabs - first);
-                if cost > 4 * self.pace() {
-                    let full = std::mem::replace(&mut recorder, Recorder::new(&self.device));
-                    submissions.push(self.submit_slabs(full, &pool, &mut seal)?);
-                    cost = 0;
-                }
-                cost += slab_cost * u64::from(here);
-                let skipped = first * plan.slab_rows;
-                let params = SlabParams {
-                    queries: all,
-                    first_row: stretch.first_row + skipped,
-                    rows: (stretch.rows - skipped).min(here * plan.slab_rows),
-                    first_slot: stretch.first_slot,
-                    slab_rows: plan.slab_rows,
-                    first_slab: first_slab + first,
-                    slabs: plan.slabs,
-                };
-                recorder.dispatch(
-                    &slab_kernel,
-                    &params,
-                    &[(1, &asked), (2, &candidates), (3, among.bound(&asked))],
-                    &[&[self.rows.chunk(stretch.chunk)]],
-                    [groups, here],
-                );
-            }
-            first_slab += slabs;
-        }
-        let params = MergeParams {
-            slabs: plan.slabs,
-            first: 0,
-            queries: all,
-        };
-        recorder.dispatch(
-            &merge,
-            &params,
-            &[(1, &candidates), (2, &merged)],
-            &[],
-            grid(all),
-        );
-        if plan.tiles {
-            self.rescore(&mut recorder, &rescore, all, stretches, &asked, &merged);
-        }
-        let params = AnswerParams {
-            queries: all,
-            first: 0,
-            k: small(k),
-            epoch,
-        };
-        recorder.dispatch(
-            &answer,
-            &params,
-            &[(1, &merged), (2, &found)],
-            &[],
-            grid(all),
-        );
-        recorder.copy(&found, &staging, answers);
-        submissions.push(recorder.submit()?);
-        Ok(UnderWay {
-            staging,
-            submissions,
-            seal,
-            queries: count,
-            epoch,
-        })
-    }
-
-    /// Submits slabs that are not the last of their portion.
-    fn submit_slabs(
-        &self,
-        recorder: Recorder<'_>,
-        pool: &MetalBufferPool,
-        seal: &mut Option<Seal>,
-    ) -> Result<wgpu::SubmissionIndex> {
-        if seal.is_none() {
-            *seal = Seal::of_change(pool)?;
-        }
-        let mut recorder = recorder;
-        if let Some(seal) = seal.as_ref() {
-            if seal.is_full() {
-                seal.prove()?;
-            }
-            seal.set(&mut recorder);
-        }
-        recorder.submit()
-    }
-
-    fn finish_portion(
-        &self,
-        mut portion: UnderWay,
-        k: usize,
-        found: &mut Vec<Neighbor>,
-    ) -> Result<()> {
-        let hardware = hardware(&self.device)?;
-        let Some(last) = portion.submissions.pop() else {
-            return Ok(());
-        };
-        for submission in portion.submissions {
-            hardware
-                .wait(submission)
-                .inspect_err(|_| portion.staging.spoil())?;
-        }
-        if let Some(seal) = &portion.seal {
-            seal.prove().inspect_err(|_| portion.staging.spoil())?;
-        }
-        let width = 2 * k + 1;
-        let bytes = (portion.queries * width * 4) as u64;
-        let mut signed = true;
-        read_back(&self.device, last, &mut portion.staging, bytes, |bytes| {
-            let words: &[u32] = bytemuck::cast_slice(bytes);
-            for answer in words.chunks_exact(width) {
-                signed &= answer[width - 1] == portion.epoch;
-                found.extend(answer[..width - 1].chunks_exact(2).map(|pair| Neighbor {
-                    score: f32::from_bits(pair[0]),
-                    slot: pair[1],
-                }));
-            }
-        })?;
-        if signed {
-            Ok(())
-        } else {
-            Err(VectorizerError::SearchFailed)
         }
     }
 

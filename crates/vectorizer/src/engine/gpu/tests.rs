@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::*;
+use crate::engine::gpu::exact::tests::{even, nearly_tied};
 use crate::engine::{Neighbor, Scoring};
 use crate::gpu::testing;
 
@@ -365,8 +366,14 @@ fn an_answer_does_not_depend_on_the_batch() {
     let mut numbers = Numbers(6);
     let (dimension, rows) = (33, 2_000);
     let layout = layout(dimension, Scoring::SquaredEuclidean);
-    let data = numbers.reals(rows * dimension);
-    let queries = numbers.reals(1_000 * dimension);
+    // Random reals never tie: half of the rows do, but for rounding, and half of the queries are near those.
+    let mut data = numbers.reals(rows / 2 * dimension);
+    data.extend(nearly_tied(&mut numbers, dimension, rows / 2));
+    let mut queries = Vec::new();
+    for _ in 0..500 {
+        queries.extend(numbers.reals(dimension));
+        queries.extend(even(&mut numbers, dimension, 1));
+    }
     let engine = engine(layout, &data);
     let all = engine.exact(&queries, 10, 0..rows as u32, None).unwrap();
     for size in [1, 7, 64] {

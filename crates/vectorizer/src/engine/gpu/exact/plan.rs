@@ -9,8 +9,10 @@ use crate::kernels::exact::TILE_QUERIES;
 const CANDIDATE_BYTES: usize = 128 << 20;
 /// The longest list of candidates that is sorted in workgroup memory.
 const LONGEST: usize = 512;
-/// Candidates kept beyond k where they are scored again: tiles sum in another order, which may swap neighbours at the end.
+/// Candidates kept beyond k where they are scored again, at least this many and one for so many of k: tiles sum in another order. What they
+/// leave out has to be farther away by more than that changes, else the query is scanned.
 const MARGIN: usize = 6;
+const MARGIN_SHARE: usize = 8;
 
 /// How a search is cut up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +35,44 @@ impl Plan {
         stretches: &[Stretch],
         tuning: &Tuning,
     ) -> Option<Self> {
-        let tiles = queries > FEW;
-        let keep = if tiles { k + MARGIN } else { k };
+        Self::by(queries > FEW, queries, k, stretches, tuning)
+    }
+
+    /// As [`Self::new`], without tiles.
+    pub(super) fn scan(
+        queries: usize,
+        k: usize,
+        stretches: &[Stretch],
+        tuning: &Tuning,
+    ) -> Option<Self> {
+        Self::by(false, queries, k, stretches, tuning)
+    }
+
+    /// What a slab's row costs for each group, in scores: a tile has them all computed, and many scans read more than the caches hold.
+    pub(super) fn weight(&self, queries: usize) -> u64 {
+        if self.tiles {
+            u64::from(TILE_QUERIES)
+        } else if queries > FEW {
+            4
+        } else {
+            1
+        }
+    }
+
+    fn by(
+        tiles: bool,
+        queries: usize,
+        k: usize,
+        stretches: &[Stretch],
+        tuning: &Tuning,
+    ) -> Option<Self> {
+        let keep = if tiles {
+            // A larger margin is no reason to leave the kernels.
+            let wanted = k + MARGIN.max(k / MARGIN_SHARE);
+            wanted.min(LONGEST / 2).max(k + MARGIN)
+        } else {
+            k
+        };
         let capacity = 2 * keep.next_power_of_two().max(16);
         if capacity > LONGEST {
             return None;
