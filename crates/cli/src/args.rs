@@ -16,6 +16,7 @@ use crate::delete::DeleteArguments;
 use crate::export::ExportArguments;
 use crate::import::ImportArguments;
 use crate::memory::CollectionArguments;
+use crate::salvage::SalvageArguments;
 use crate::stats::StatsArguments;
 use crate::tune::TuneArguments;
 
@@ -97,6 +98,8 @@ pub(crate) enum Command {
     Stats(StatsArguments),
     /// Check every checksum and every rule of a collection's files.
     Check(CheckArguments),
+    /// Copy what can still be read of a damaged collection into a new one.
+    Salvage(SalvageArguments),
     /// Measure recall, speed, latency, building and memory on a set of vectors, and draw them.
     Bench(BenchArguments),
     /// Measure how a GPU's work is best cut up, and remember it for this device.

@@ -12,7 +12,7 @@ const HELP: &str = "\
 Checks the store's pages, every checksum, the totals, that ids are unique, that payloads are JSON and of vectors that are there, the
 graph's file, and that the graph keeps its rules: degrees, levels, and that everything can be reached. Takes the memory, and about
 the time, of opening the collection on the CPU. A damaged graph's file is built anew by opening the collection; a damaged store has
-to be restored from a copy.
+to be restored from a copy, and `salvage` copies what can still be read. A payload that cannot be read costs its vector that payload alone.
 
 JSON: path, vectors, dead, payloads, linked, problems (empty if all is well).
 Exit status: 0 all is well; 1 something is wrong (it says what), the disk failed, or the collection is open elsewhere;

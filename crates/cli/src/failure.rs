@@ -72,6 +72,13 @@ impl From<VectorizerError> for Failure {
             E::DuplicateId { id } => Self::Input(format!(
                 "id {id:?} is already in the collection: with --replace its vector is replaced"
             )),
+            E::InFile { path, place, error } => {
+                let text = match Self::from(*error) {
+                    Self::Input(text) => text,
+                    other => other.to_string(),
+                };
+                Self::Input(format!("{path}: {place}: {text}"))
+            }
             E::SearchFailed
             | E::DeviceFailed { .. }
             | E::DeviceLost { .. }

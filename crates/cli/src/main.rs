@@ -1,5 +1,5 @@
 //! The `vectorizer` command: `info` shows the devices, `demo` searches this repository's own texts, `search` searches files
-//! of vectors and collections; `create`, `add`, `delete`, `compact`, `stats` and `check` are a collection's life, `export` and
+//! of vectors and collections; `create`, `add`, `delete`, `compact`, `stats`, `check` and `salvage` are a collection's life, `export` and
 //! `import` its ways to other programs; `bench` measures, `tune` lets a GPU be measured once and remembers what it likes.
 
 mod add;
@@ -19,6 +19,7 @@ mod index;
 mod info;
 mod memory;
 mod progress;
+mod salvage;
 mod search;
 mod stats;
 mod tune;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Compact(arguments) => compact::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Salvage(arguments) => salvage::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),

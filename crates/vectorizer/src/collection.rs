@@ -14,6 +14,7 @@
 //! - `filtered`: counting, going through in order, deleting by filter.
 //! - `places`: the order of insertion, which stays while slots are numbered anew.
 //! - `durable`: made, opened and closed on disk.
+//! - `salvage`: a new collection from what can be read of a damaged one.
 //! - `fallback`: what happens when the device is full or lost: refused, spilled to RAM, mirrored there; and the way back.
 //! - `frozen`: held still, for files.
 //! - `coalesce`: single queries of many threads, together to the device.
@@ -42,6 +43,7 @@ mod ids;
 pub(crate) mod journal;
 mod payloads;
 mod places;
+mod salvage;
 mod search;
 mod select;
 mod upkeep;
@@ -197,6 +199,9 @@ pub struct CollectionStats {
     pub full_rows: FullRows,
     /// The keys of payloads that are indexed.
     pub payload_indexes: Vec<String>,
+    /// Payloads that the store has and that cannot be read: their vectors are found without them. A program with more digits in its numbers
+    /// than 64 bits, or an earlier version, wrote them; [`Collection::set_payload`] puts others in their place.
+    pub unreadable_payloads: u64,
     /// What filters have cost.
     pub filters: FilterStats,
     /// The graph, the paths that answered, and the work done.
@@ -370,6 +375,7 @@ impl Collection {
             precision: self.options.precision,
             full_rows: self.options.full_rows,
             payload_indexes: state.payloads.indexed().map(str::to_owned).collect(),
+            unreadable_payloads: state.payloads.unreadable(),
             filters: self.selections.stats(),
             graph: state.graph.stats(),
             row_bytes: ledger.account(Label::Rows).taken,

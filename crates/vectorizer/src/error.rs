@@ -93,6 +93,14 @@ pub enum VectorizerError {
         /// The bound on the squared length of a vector.
         limit: f32,
     },
+    /// A payload that a reader would not take back as it was: too deep, too long, or with a number that 64 bits do not hold.
+    #[error("the payload of {id:?} cannot be kept: {reason}")]
+    InvalidPayload {
+        /// The vector's id.
+        id: String,
+        /// What was expected, what came, and what to do.
+        reason: String,
+    },
     /// An id of no bytes or of too many.
     #[error("an id has {actual} bytes; expected 1 to {MAX_ID_BYTES}")]
     InvalidId {
@@ -275,6 +283,16 @@ pub enum VectorizerError {
         path: String,
         /// What is wrong, and where.
         reason: String,
+    },
+    /// A vector of a file was refused by the collection.
+    #[error("{path}: {place}: {error}")]
+    InFile {
+        /// Which file.
+        path: String,
+        /// Where in it: `line 7` of text, counted from 1; `row 6` of a table, counted from 0.
+        place: String,
+        /// Why.
+        error: Box<VectorizerError>,
     },
     /// `check` found a graph that breaks its own rules.
     #[error("the graph is damaged: {reason}; call rebuild_hnsw_graph()")]

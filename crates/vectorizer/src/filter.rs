@@ -44,7 +44,8 @@
 //! | `{"is_empty": {"key": K}}` | nothing is at K, or only nulls and empty arrays |
 //! | `{"exists": {"key": K}}` | the opposite of `is_empty` |
 //! | `{"is_null": {"key": K}}` | a value at K is null |
-//! | `{"has_id": ["a", 7]}` | the vector's id is one of these (a number stands for its decimal digits) |
+//! | `{"key": K, "is_empty": B}`, `{"key": K, "is_null": B}` | the two above if B is true, the opposite if it is false |
+//! | `{"has_id": ["a", 7, -7]}` | the vector's id is one of these (a whole number stands for its decimal digits) |
 //! | `{"nested": {"key": K, "filter": F}}` | F holds for one element of the array at K (or the object at K) taken alone; K inside F begins there |
 //! | [`Condition::Predicate`] | the function says so of the id; it has no JSON form |
 //!
@@ -59,9 +60,15 @@
 //! **Equality.** Strings are equal byte for byte. Numbers are equal as numbers: 1, 1.0 and 1e0 are one, and no precision is lost on the way
 //! (2^53 and 2^53 + 1 differ, also from each other's floats). A string never equals a number, nor `true` 1. Arrays and objects equal nothing.
 //!
+//! Whole numbers outside -2^63 to 2^64 - 1 are refused, in filters as in payloads. Where a filter is a part of what serde reads, serde_json has rounded
+//! such a number before it comes here, unless the program has its feature `arbitrary_precision`.
+//!
 //! **Ranges** compare numbers if their bounds are numbers, and points in time if they are strings: RFC 3339, `2024-05-01T12:00:00Z`, with any offset, or a
-//! date alone, which is midnight UTC. Times are compared as instants, to the nanosecond (further digits are dropped). Payload strings that are no
+//! date alone, which is midnight UTC. Seconds may be left out, and the colon of an offset; a time without an offset is in UTC. Times are compared as instants, to the nanosecond (further digits are dropped). Payload strings that are no
 //! such times, and numbers, lie in no range of times. Bounds of both kinds in one range are refused.
+//!
+//! **Null** in place of a clause, a condition's part or a bound says nothing, as Qdrant's client writes it for what is not set: `{"must": [..], "should": null}`.
+//! That holds for Qdrant's clauses and conditions that are not known here too (`min_should`, `values_count`, ..): set to something, they are refused.
 //!
 //! # Paths
 //!

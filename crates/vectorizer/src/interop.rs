@@ -9,7 +9,8 @@
 //!
 //! What goes out is what is there when the call begins: writers wait until the file is written, searches do not. A file is written under another
 //! name and renamed when it is whole. What comes in goes through the same door as [`Collection::add_vectors_batch`](crate::collection::Collection::add_vectors_batch), batch by
-//! batch: an error names the place in the file, and what came before it stays.
+//! batch: an error names the place in the file ([`VectorizerError::InFile`]), and what came in the batches before it stays. Of vectors with one id in a
+//! file the last counts with [`Existing::Replace`], wherever they stand; else the second is refused.
 //!
 //! **Id files** are text, one id a line, in the order of the rows. Ids with line breaks in them have no place there: such collections go out as JSON
 //! lines or Parquet.
@@ -40,7 +41,10 @@ use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use hashbrown::HashMap;
+
 use crate::collection::{Collection, Frozen};
+use crate::config::MAX_ID_BYTES;
 use crate::error::{Result, VectorizerError};
 use crate::models::Vector;
 
@@ -54,6 +58,8 @@ pub mod parquet;
 const BATCH_BYTES: usize = 8 << 20;
 /// And how many vectors at most.
 const BATCH_VECTORS: usize = 10_000;
+/// And how many bytes of other things, after which no more come.
+const BATCH_EXTRA: usize = 64 << 20;
 
 /// How far a file has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +195,15 @@ fn write_ids(frozen: &Frozen<'_>, path: &Path) -> Result<()> {
 /// A batch on its way in.
 struct Batch<'c> {
     collection: &'c Collection,
-    vectors: Vec<Vector>,
+    path: &'c Path,
+    /// What a place in the file is called: `line` or `row`.
+    unit: &'static str,
+    /// With their places in the file; none where one of the same id has come after it.
+    vectors: Vec<Option<(usize, Vector)>>,
+    /// Where in `vectors` an id stands.
+    places: HashMap<String, usize>,
+    /// Bytes that came with the vectors beside their components.
+    extra: usize,
     size: usize,
     existing: Existing,
     done: usize,
@@ -197,10 +211,20 @@ struct Batch<'c> {
 }
 
 impl<'c> Batch<'c> {
-    fn new(collection: &'c Collection, existing: Existing, total: Option<usize>) -> Self {
+    fn new(
+        collection: &'c Collection,
+        path: &'c Path,
+        unit: &'static str,
+        existing: Existing,
+        total: Option<usize>,
+    ) -> Self {
         Self {
             collection,
+            path,
+            unit,
             vectors: Vec::new(),
+            places: HashMap::new(),
+            extra: 0,
             size: batch_size(collection.dimension()),
             existing,
             done: 0,
@@ -208,13 +232,27 @@ impl<'c> Batch<'c> {
         }
     }
 
+    /// Takes the vector at `place` of the file, which came with `extra` bytes beside its components. Of two with one id the last counts,
+    /// wherever they stand, or the second is refused.
     fn push(
         &mut self,
+        place: usize,
         vector: Vector,
+        extra: usize,
         progress: &mut dyn FnMut(Moved) -> ControlFlow<()>,
     ) -> Result<()> {
-        self.vectors.push(vector);
-        if self.vectors.len() >= self.size {
+        let before = self.places.insert(vector.id.clone(), self.vectors.len());
+        match (before, self.existing) {
+            (Some(before), Existing::Replace) => self.vectors[before] = None,
+            (Some(_), Existing::Refuse) => {
+                let error = VectorizerError::DuplicateIdInBatch { id: vector.id };
+                return Err(self.at(place, error));
+            }
+            (None, _) => {}
+        }
+        self.vectors.push(Some((place, vector)));
+        self.extra += extra;
+        if self.vectors.len() >= self.size || self.extra >= BATCH_EXTRA {
             self.flush(progress)?;
         }
         Ok(())
@@ -225,15 +263,46 @@ impl<'c> Batch<'c> {
         if self.vectors.is_empty() {
             return Ok(());
         }
-        match self.existing {
-            Existing::Replace => self.collection.upsert_vectors_batch(&self.vectors)?,
-            Existing::Refuse => self.collection.add_vectors_batch(&self.vectors)?,
-        }
         self.done += self.vectors.len();
-        self.vectors.clear();
+        let (places, vectors): (Vec<usize>, Vec<Vector>) = self.vectors.drain(..).flatten().unzip();
+        self.places.clear();
+        self.extra = 0;
+        let added = match self.existing {
+            Existing::Replace => self.collection.upsert_vectors_batch(&vectors),
+            Existing::Refuse => self.collection.add_vectors_batch(&vectors),
+        };
+        if let Err(error) = added {
+            let of_one = refused_vector(&error, &vectors).and_then(|one| places.get(one));
+            return Err(match of_one {
+                Some(place) => self.at(*place, error),
+                None => error,
+            });
+        }
         go_on(progress(Moved {
             done: self.done,
             total: self.total,
         }))
+    }
+
+    fn at(&self, place: usize, error: VectorizerError) -> VectorizerError {
+        VectorizerError::InFile {
+            path: self.path.display().to_string(),
+            place: format!("{} {place}", self.unit),
+            error: Box::new(error),
+        }
+    }
+}
+
+/// Which of these vectors an error is about, if it is about one.
+fn refused_vector(error: &VectorizerError, vectors: &[Vector]) -> Option<usize> {
+    use VectorizerError as E;
+    match error {
+        E::DuplicateId { id } | E::InvalidComponent { id, .. } | E::InvalidPayload { id, .. } => {
+            vectors.iter().position(|vector| vector.id == *id)
+        }
+        E::InvalidId { .. } => vectors
+            .iter()
+            .position(|vector| !(1..=MAX_ID_BYTES).contains(&vector.id.len())),
+        _ => None,
     }
 }

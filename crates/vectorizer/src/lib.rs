@@ -54,6 +54,7 @@ pub mod filter;
 pub mod gpu;
 pub mod hnsw;
 pub mod interop;
+mod json;
 #[cfg(feature = "gpu")]
 pub(crate) mod kernels;
 pub mod models;

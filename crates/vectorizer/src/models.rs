@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, VectorizerError};
+use crate::json;
 
 /// A vector with the name its owner gave it and, if wanted, data that travels with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,7 +19,19 @@ pub struct Vector {
     pub payload: Option<Payload>,
 }
 
+/// How deep arrays and objects may stand in each other in a [`Payload`]: `[]` is 1 deep, `{"a": []}` 2. Common readers of JSON stop at 128
+/// levels and more, and a payload stands in other JSON where it goes.
+pub const MAX_PAYLOAD_DEPTH: usize = 64;
+/// The longest [`Payload`], in bytes of its shortest JSON text.
+pub const MAX_PAYLOAD_BYTES: usize = 32 << 20;
+
 /// JSON that is kept beside a vector and handed back with it.
+///
+/// A payload comes back as it was added from every place that it goes to: the disk, a snapshot, JSON lines, Parquet. So every way in refuses what
+/// a reader would not take: more than [`MAX_PAYLOAD_DEPTH`] levels, more than [`MAX_PAYLOAD_BYTES`], whole numbers outside -2^63 to 2^64 - 1 and numbers
+/// that are not finite. The error is [`VectorizerError::InvalidPayload`]. Ways in that read text also refuse a name that stands twice in an object.
+///
+/// Null is no payload: a vector that is added with it has none. Other numbers are 64-bit floats. Digits past those, which serde_json's feature `arbitrary_precision` keeps, are rounded on the way in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(pub serde_json::Value);
@@ -26,6 +39,44 @@ pub struct Payload(pub serde_json::Value);
 impl From<serde_json::Value> for Payload {
     fn from(value: serde_json::Value) -> Self {
         Self(value)
+    }
+}
+
+impl Payload {
+    /// A copy to be kept with the vector `id`, in the form in which it is read back.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidPayload`].
+    pub(crate) fn admitted(&self, id: &str) -> Result<Self> {
+        // Before it is cloned, which goes by recursion.
+        let as_read = self.check(id)?;
+        let mut copy = self.clone();
+        if !as_read {
+            json::normalize(&mut copy.0);
+        }
+        Ok(copy)
+    }
+
+    /// The same with what is handed over.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidPayload`].
+    pub(crate) fn admit(mut self, id: &str) -> Result<Self> {
+        if !self.check(id)? {
+            json::normalize(&mut self.0);
+        }
+        Ok(self)
+    }
+
+    /// Whether every reader takes it back; says whether it has the form in which it is read back.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidPayload`].
+    pub(crate) fn check(&self, id: &str) -> Result<bool> {
+        json::check(&self.0).map_err(|reason| VectorizerError::InvalidPayload {
+            id: id.to_owned(),
+            reason,
+        })
     }
 }
 

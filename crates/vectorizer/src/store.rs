@@ -12,6 +12,7 @@
 //! - `compact`: dead rows dropped, small runs brought together.
 //! - `graph_file`: the snapshot of the graph.
 //! - `copy`: a second collection from a moment of this one.
+//! - `salvage`: what can still be read of a damaged store.
 //! - `check`: every seal and every rule; what a store says of itself.
 //! - `files`: names, and how a file appears whole or not at all.
 //! - `backend`: the store's file as redb is given it.
@@ -37,6 +38,7 @@ mod files;
 mod graph_file;
 mod load;
 mod places;
+mod salvage;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,8 @@ pub use check::{CheckReport, StoreStats};
 pub(crate) use check::{check, describe};
 pub(crate) use files::random_uuid;
 pub(crate) use graph_file::GraphFile;
+pub(crate) use salvage::Wreck;
+pub use salvage::{LostPayload, SalvageReport};
 pub(crate) use tables::{FIRST_FORMAT, Header};
 
 use files::Folder;
@@ -364,10 +368,7 @@ pub fn fuzz_value(bytes: &[u8]) {
                 assert_eq!(names.to_value(0).1, value);
             }
         }
-        5 => drop(
-            unseal(Kind::Payload, 0, value)
-                .map(|(_, body)| serde_json::from_slice::<serde_json::Value>(body)),
-        ),
+        5 => drop(unseal(Kind::Payload, 0, value).map(|(_, body)| load::payload_of(body))),
         6 => drop(load::dead_of(0, value)),
         _ => drop(load::indexes_of(value)),
     }

@@ -78,9 +78,10 @@ impl Collection {
     /// Gives the vector with this id another payload, or with `None` takes its payload away.
     ///
     /// # Errors
-    /// [`VectorizerError::UnknownId`]; nothing is changed then.
+    /// [`VectorizerError::UnknownId`], [`VectorizerError::InvalidPayload`]; nothing is changed then.
     pub fn set_payload(&self, id: &str, payload: impl Into<Option<Payload>>) -> Result<()> {
-        let payload = payload.into();
+        let payload = payload.into().filter(|payload| !payload.0.is_null());
+        let payload = payload.map(|payload| payload.admit(id)).transpose()?;
         let writer = self.writer.lock();
         let slot = {
             let state = self.state.read();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use super::{Collection, Writer};
+use super::{Collection, State, Writer};
 use crate::config::{CollectionOptions, FallbackPolicy, FullRows};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
@@ -194,8 +194,14 @@ impl Collection {
             let index = state.payloads.stage_index(&key)?;
             state.payloads.commit_index(&key, index);
         }
-        store.read_payloads(|slot, payload| {
-            state.payloads.insert(slot, payload);
+        let State { payloads, ids, .. } = state;
+        store.read_payloads(|slot, payload| match payload {
+            Ok(payload) => payloads.insert(slot, payload),
+            Err(reason) => {
+                let id = ids.id(slot).unwrap_or_default();
+                tracing::warn!(path = %store.path().display(), id, reason, "a payload cannot be read: the vector is found without it");
+                payloads.insert_unreadable(slot);
+            }
         })?;
         let lost = take_graph(&store, &mut state.graph);
         state.links_changed();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use parking_lot::{MutexGuard, RwLockReadGuard};
 
 use super::{Collection, State, Writer};
-use crate::error::Result;
+use crate::error::{Result, VectorizerError};
 use crate::hnsw::{HnswGraph, Topology};
 use crate::models::Payload;
 
@@ -74,6 +74,22 @@ impl Frozen<'_> {
 
     pub(crate) fn payload(&self, slot: u32) -> Option<&Payload> {
         self.state.payloads.get(&slot)
+    }
+
+    /// That the payload of a slot, if it has one, is such as the readers of files take.
+    ///
+    /// # Errors
+    /// [`VectorizerError::InvalidPayload`]: an earlier version took more.
+    pub(crate) fn check_payload(&self, slot: u32) -> Result<()> {
+        let id = self.id(slot).unwrap_or_default();
+        if self.state.payloads.is_unreadable(slot) {
+            return Err(VectorizerError::InvalidPayload {
+                id: id.to_owned(),
+                reason: "the store has one that cannot be read: set another, or none".to_owned(),
+            });
+        }
+        self.payload(slot)
+            .map_or(Ok(()), |payload| payload.check(id).map(drop))
     }
 
     /// The slot of an id.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
+use roaring::RoaringBitmap;
 
 use crate::engine::NO_SLOT;
 use crate::error::Result;
@@ -19,9 +20,27 @@ pub(super) use field::FieldIndex;
 pub(super) struct Payloads {
     by_slot: HashMap<u32, Payload>,
     indexes: BTreeMap<String, FieldIndex>,
+    /// Slots whose payloads the store has and nobody can read.
+    unreadable: RoaringBitmap,
 }
 
 impl Payloads {
+    /// The store has a payload of this slot that cannot be read; here it has none.
+    pub(super) fn insert_unreadable(&mut self, slot: u32) {
+        self.remove(slot);
+        self.unreadable.insert(slot);
+    }
+
+    /// Whether the store has a payload of this slot that cannot be read.
+    pub(super) fn is_unreadable(&self, slot: u32) -> bool {
+        self.unreadable.contains(slot)
+    }
+
+    /// How many payloads the store has that cannot be read.
+    pub(super) fn unreadable(&self) -> u64 {
+        self.unreadable.len()
+    }
+
     /// The payload of a slot.
     pub(super) fn get(&self, slot: &u32) -> Option<&Payload> {
         self.by_slot.get(slot)
@@ -38,6 +57,7 @@ impl Payloads {
 
     /// The slot has no payload from now on.
     pub(super) fn remove(&mut self, slot: u32) {
+        self.unreadable.remove(slot);
         if let Some(old) = self.by_slot.remove(&slot) {
             for index in self.indexes.values_mut() {
                 index.remove(slot, &old.0);
@@ -86,6 +106,10 @@ impl Payloads {
         self.by_slot = payloads
             .into_iter()
             .filter_map(|(slot, payload)| Some((renumbered(numbers, slot)?, payload)))
+            .collect();
+        self.unreadable = std::mem::take(&mut self.unreadable)
+            .into_iter()
+            .filter_map(|slot| renumbered(numbers, slot))
             .collect();
         for index in self.indexes.values_mut() {
             index.renumber(numbers);

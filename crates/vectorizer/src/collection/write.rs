@@ -45,7 +45,7 @@ impl Collection {
     /// # Errors
     /// [`VectorizerError::DuplicateId`] for an id that is there already, [`VectorizerError::DuplicateIdInBatch`],
     /// [`VectorizerError::InvalidId`], [`VectorizerError::DimensionMismatch`], [`VectorizerError::InvalidComponent`],
-    /// [`VectorizerError::TooManyVectors`], no room, or the device failed. Nothing is added then.
+    /// [`VectorizerError::InvalidPayload`], [`VectorizerError::TooManyVectors`], no room, or the device failed. Nothing is added then.
     pub fn add_vectors_batch(&self, vectors: impl AsRef<[Vector]>) -> Result<()> {
         self.put(self.batch_of(vectors.as_ref())?, false)
     }
@@ -118,8 +118,10 @@ impl Collection {
         };
         let payloads = vectors.iter().enumerate();
         let payloads = payloads
-            .filter_map(|(place, vector)| Some((place, vector.payload.clone()?)))
-            .collect();
+            .filter_map(|(place, vector)| Some((place, &vector.id, vector.payload.as_ref()?)))
+            .filter(|(_, _, payload)| !payload.0.is_null())
+            .map(|(place, id, payload)| Ok((place, payload.admitted(id)?)))
+            .collect::<Result<_>>()?;
         Ok(Batch {
             ids,
             rows,

@@ -1,11 +1,12 @@
-//! RFC 3339: text to instants.
+//! RFC 3339, and what is often written in its place: text to instants.
 
 /// An instant: nanoseconds since 1970 began in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Time(i128);
 
 impl Time {
-    /// `2024-05-01T12:00:00.25+02:00`, with `T` or a space, `Z` or an offset; or `2024-05-01`, which is its midnight in UTC.
+    /// `2024-05-01T12:00:00.25+02:00`, with `T` or a space; or `2024-05-01`, which is its midnight in UTC. Without seconds it is the minute's
+    /// beginning. `Z`, `+02:00`, `+0200` or `+02` ends it; a time without any of these is in UTC.
     /// Digits after the ninth of a second are dropped; a leap second is the first of the next minute. `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut rest = Digits(text.as_bytes());
@@ -22,18 +23,24 @@ impl Time {
         let hour = rest.within(2, 0, 23)?;
         rest.one_of(b":")?;
         let minute = rest.within(2, 0, 59)?;
-        rest.one_of(b":")?;
-        let second = rest.within(2, 0, 60)?;
-        let nanoseconds = if rest.one_of(b".").is_some() {
-            rest.fraction()?
-        } else {
-            0
-        };
-        let offset = match rest.one_of(b"Zz+-")? {
-            sign @ (b'+' | b'-') => {
+        let mut second = 0;
+        let mut nanoseconds = 0;
+        if rest.one_of(b":").is_some() {
+            second = rest.within(2, 0, 60)?;
+            if rest.one_of(b".").is_some() {
+                nanoseconds = rest.fraction()?;
+            }
+        }
+        let offset = match rest.one_of(b"Zz+-") {
+            Some(sign @ (b'+' | b'-')) => {
                 let hours = rest.within(2, 0, 23)?;
-                rest.one_of(b":")?;
-                let minutes = hours * 60 + rest.within(2, 0, 59)?;
+                let colon = rest.one_of(b":").is_some();
+                let minutes = if rest.0.is_empty() && !colon {
+                    0
+                } else {
+                    rest.within(2, 0, 59)?
+                };
+                let minutes = hours * 60 + minutes;
                 if sign == b'+' { minutes } else { -minutes }
             }
             _ => 0,
@@ -162,6 +169,15 @@ mod tests {
             ("9999-12-31T23:59:59z", 253_402_300_799),
             ("2016-12-31T23:59:60Z", 1_483_228_800),
             ("0001-01-01", -62_135_596_800),
+            // No offset is none.
+            ("2024-05-01T12:00:00", 1_714_564_800),
+            ("2024-05-01 12:00:00", 1_714_564_800),
+            ("2024-05-01T12:00", 1_714_564_800),
+            ("2024-05-01 12:00Z", 1_714_564_800),
+            // Offsets without a colon, or of hours alone.
+            ("2024-05-01T14:00:00+0200", 1_714_564_800),
+            ("2024-05-01T14:00+02", 1_714_564_800),
+            ("2024-05-01T06:30-0530", 1_714_564_800),
         ] {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }
@@ -172,6 +188,10 @@ mod tests {
         assert_eq!(
             Time::parse("1970-01-01T00:00:00.5Z"),
             Some(Time(500_000_000))
+        );
+        assert_eq!(
+            Time::parse("1970-01-01T00:00:00.123456"),
+            Some(Time(123_456_000))
         );
     }
 
@@ -216,8 +236,20 @@ mod tests {
             "1900-02-29",
             "2024-04-31",
             "2024-05-01T",
-            "2024-05-01T12:00Z",
-            "2024-05-01T12:00:00",
+            "2024-05-01T12",
+            "2024-05-01T12Z",
+            "2024-05-01Z",
+            "2024-05-01T12:0",
+            "2024-05-01T12:00:",
+            "2024-05-01T12:00:0",
+            "2024-05-01T12:00.5",
+            "2024-05-01T12:00:00 ",
+            "2024-05-01T12:00:00+2",
+            "2024-05-01T12:00:00+020",
+            "2024-05-01T12:00:00+02:",
+            "2024-05-01T12:00:00+02:0",
+            "2024-05-01T12:00:00+0260",
+            "2024-05-01T12:00:00+02000",
             "2024-05-01T24:00:00Z",
             "2024-05-01T12:60:00Z",
             "2024-05-01T12:00:61Z",

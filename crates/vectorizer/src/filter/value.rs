@@ -25,7 +25,7 @@ pub enum Scalar {
     Text(String),
 }
 
-/// Bounds, all of which hold: of numbers, or of times in RFC 3339.
+/// Bounds, all of which hold: of numbers, or of times in RFC 3339 and its kin.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Range {
     /// Greater than this.
@@ -43,7 +43,7 @@ pub struct Range {
 pub enum Bound {
     /// A number.
     Number(Number),
-    /// A time, in RFC 3339 (or a date, for its midnight in UTC); looked at when the filter is used.
+    /// A time, in RFC 3339 (in UTC where it has no offset), or a date, for its midnight in UTC; looked at when the filter is used.
     Time(String),
 }
 

@@ -33,7 +33,8 @@ use serde_json::{Map, Value};
 use super::{Batch, Existing, Moved, Output, batch_size, failed, go_on, refused};
 use crate::collection::{Collection, Frozen};
 use crate::error::{Result, VectorizerError};
-use crate::models::{Payload, Vector};
+use crate::json::{self, Fault};
+use crate::models::{MAX_PAYLOAD_DEPTH, Payload, Vector};
 
 mod delta;
 mod layout;
@@ -107,7 +108,8 @@ fn broken(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> VectorizerEr
 /// Writes a row for each vector, in the order of insertion; how many there were.
 ///
 /// # Errors
-/// [`FileFailed`](VectorizerError::FileFailed), [`FileRefused`](VectorizerError::FileRefused), [`Cancelled`](VectorizerError::Cancelled), or the device failed; there is no file then.
+/// [`FileFailed`](VectorizerError::FileFailed), [`FileRefused`](VectorizerError::FileRefused), [`Cancelled`](VectorizerError::Cancelled), or the device failed;
+/// [`InvalidPayload`](VectorizerError::InvalidPayload) names a vector whose payload an earlier version took and [`import`] would refuse. There is no file then.
 pub fn export(
     collection: &Collection,
     path: impl AsRef<Path>,
@@ -115,6 +117,9 @@ pub fn export(
 ) -> Result<usize> {
     let path = path.as_ref();
     let frozen = collection.freeze();
+    for (slot, _) in frozen.alive() {
+        frozen.check_payload(slot)?;
+    }
     let columns = columns(&frozen);
     let element = Arc::new(Field::new("element", DataType::Float32, false));
     let dimension = i32::try_from(collection.dimension()).unwrap_or(i32::MAX);
@@ -231,14 +236,14 @@ pub fn import(
         let refused = |error: arrow_schema::ArrowError| refused(path, error.to_string());
         guarded(path, || reader.next().transpose().map_err(refused))
     };
-    let mut batch = Batch::new(collection, existing, total);
+    let mut batch = Batch::new(collection, path, "row", existing, total);
     let mut row = 0;
     while let Some(rows) = next()? {
         let columns = Columns::of(&rows).map_err(|reason| refused(path, reason))?;
         for at in 0..rows.num_rows() {
             let vector = columns.vector(at, collection.dimension());
             let vector = vector.map_err(|reason| refused(path, format!("row {row}: {reason}")))?;
-            batch.push(vector, &mut progress)?;
+            batch.push(row, vector, columns.text_bytes(at), &mut progress)?;
             row += 1;
         }
     }
@@ -304,6 +309,12 @@ impl<'b> Columns<'b> {
         })
     }
 
+    /// Bytes of JSON text in a row.
+    fn text_bytes(&self, row: usize) -> usize {
+        self.payload
+            .map_or(0, |column| values::text_bytes(column, row))
+    }
+
     fn vector(&self, row: usize, dimension: usize) -> Result<Vector, String> {
         let of = |name: &str| {
             let name = name.to_owned();
@@ -328,10 +339,15 @@ impl<'b> Columns<'b> {
         let mut payload = match self.payload {
             None => None,
             Some(column) => match values::value(column, row).map_err(of("payload"))? {
-                Some(Value::String(text)) => Some(
-                    serde_json::from_str(&text)
-                        .map_err(|error| format!("column \"payload\": no JSON: {error}"))?,
-                ),
+                Some(Value::String(text)) => {
+                    let value = json::read(&text, MAX_PAYLOAD_DEPTH).map_err(|fault| {
+                        let Fault { line, column, .. } = fault;
+                        format!(
+                            "column \"payload\": at line {line}, column {column} of it, {fault}"
+                        )
+                    });
+                    Some(value?)
+                }
                 other => other,
             },
         };
@@ -340,6 +356,11 @@ impl<'b> Columns<'b> {
                 continue;
             };
             match payload.get_or_insert_with(|| Value::Object(Map::new())) {
+                Value::Object(members) if members.contains_key(*name) => {
+                    return Err(format!(
+                        "column {name:?}: \"payload\", or a column before, has a member of that name already"
+                    ));
+                }
                 Value::Object(members) => {
                     members.insert((*name).to_owned(), value);
                 }

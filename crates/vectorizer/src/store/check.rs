@@ -163,8 +163,15 @@ fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
     }
     report.vectors = seen.len() as u64;
     report.dead = (ids.len() - alive.iter().filter(|alive| **alive).count()) as u64;
-    store.read_payloads(|slot, _| {
+    store.read_payloads(|slot, payload| {
         report.payloads += 1;
+        if let Err(reason) = payload {
+            let problem = format!(
+                "the payload of {:?} cannot be read: {reason}; the vector is found without it: set another, or salvage the collection",
+                ids[slot as usize]
+            );
+            report.problems.push(problem);
+        }
         if !alive[slot as usize] {
             let problem = format!(
                 "the payload of {:?}, which was deleted, is still there",

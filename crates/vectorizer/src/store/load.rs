@@ -11,6 +11,7 @@ use super::tables::{
 use super::{OrFailed as _, Store, guarded};
 use crate::engine::cpu::pool;
 use crate::error::Result;
+use crate::json;
 use crate::models::Payload;
 
 /// Numbers handed on at a time: enough to keep a device busy, little enough to be held twice.
@@ -118,11 +119,14 @@ impl Store {
         })
     }
 
-    /// Hands on every payload with its slot; to be called after [`Store::read_rows`].
+    /// Hands on every payload with its slot, or why that payload cannot be read; to be called after [`Store::read_rows`].
     ///
     /// # Errors
     /// As [`Store::read_rows`].
-    pub(crate) fn read_payloads(&self, mut take: impl FnMut(u32, Payload)) -> Result<()> {
+    pub(crate) fn read_payloads(
+        &self,
+        mut take: impl FnMut(u32, Result<Payload, String>),
+    ) -> Result<()> {
         let path = self.path();
         let read = self.read()?;
         guarded(path, || {
@@ -143,9 +147,7 @@ impl Store {
                     .places
                     .slot(sequence.value())
                     .ok_or_else(|| self.damaged("there is a payload of a row that is not there"))?;
-                let payload = serde_json::from_slice(body)
-                    .map_err(|error| self.damaged(format!("a payload cannot be read: {error}")))?;
-                take(slot, payload);
+                take(slot, payload_of(body));
             }
             if (count, seals) != (inner.totals.payloads, inner.totals.payload_seals) {
                 return Err(self.damaged("payloads are missing"));
@@ -250,6 +252,13 @@ impl Store {
         group.names.push(ids);
         Ok(true)
     }
+}
+
+/// A payload from its bytes. Earlier versions, and programs with serde_json's `arbitrary_precision`, wrote some that are none: then why.
+pub(super) fn payload_of(body: &[u8]) -> Result<Payload, String> {
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    let value = json::read(text, json::READ_DEPTH).map_err(|fault| fault.to_string())?;
+    Ok(Payload(value))
 }
 
 /// The seal of the record of indexed fields, and the fields.

@@ -10,10 +10,12 @@ use super::*;
 use crate::collection::{Collection, OpenOptions};
 use crate::config::HnswConfig;
 use crate::gpu::context::Context;
+use crate::json::READ_DEPTH;
 use crate::models::{DistanceMetric, Payload, Vector};
 
 mod damage;
 mod disk;
+mod payloads;
 mod torn;
 
 use disk::Disk;

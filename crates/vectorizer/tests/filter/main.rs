@@ -13,7 +13,7 @@ mod meaning;
 mod naive;
 mod refusal;
 
-use filters::{filter, payload};
+use filters::{filter, payload, with_nulls};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use vectorizer::error::VectorizerError;
@@ -27,7 +27,7 @@ proptest! {
     fn holds_where_the_second_judge_says(
         json in filter(true),
         payload in payload(),
-        id in prop::sample::select(vec!["x", "7", "z"]),
+        id in prop::sample::select(vec!["x", "7", "-7", "z"]),
     ) {
         let filter = Filter::from_value(&json).unwrap();
         let expected = naive::holds(&json, id, payload.as_ref());
@@ -42,6 +42,16 @@ proptest! {
         prop_assert_eq!(&Filter::from_json(&text).unwrap(), &filter);
         prop_assert_eq!(&serde_json::from_str::<Filter>(&text).unwrap(), &filter);
         prop_assert_eq!(&text.parse::<Filter>().unwrap(), &filter);
+    }
+
+    #[test]
+    fn what_is_not_set_may_be_null(json in filter(true)) {
+        let filter = Filter::from_value(&json).unwrap();
+        let dumped = with_nulls(&json);
+        prop_assert!(dumped.to_string().len() > json.to_string().len());
+        prop_assert_eq!(&Filter::from_value(&dumped).unwrap(), &filter, "{}", &dumped);
+        prop_assert_eq!(&Filter::from_json(&dumped.to_string()).unwrap(), &filter);
+        prop_assert_eq!(&serde_json::from_value::<Filter>(dumped).unwrap(), &filter);
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn holds(filter: Value, payload: &Value) -> bool {
 #[test]
 fn the_documented_meanings() {
     let shirt = json!({
-        "color": ["red", "blue"], "price": 10, "size": null, "tags": [], "sold": "2024-05-01T12:00:00Z",
+        "color": ["red", "blue"], "price": 10, "size": null, "tags": [], "sold": "2024-05-01T12:00:00Z", "plain": "2024-05-01T12:00:00",
         "stock": [{"city": "Rome", "left": 0}, {"city": "Oslo", "left": 5}], "big": 9_007_199_254_740_993u64,
     });
     let cases = [
@@ -71,9 +71,38 @@ fn the_documented_meanings() {
             true,
         ),
         (json!({"key": "sold", "range": {"gt": "2024-05-01"}}), true),
+        // Without an offset, without seconds, without the colon of an offset: in payloads and in bounds.
+        (
+            json!({"key": "plain", "range": {"gte": "2024-05-01T12:00", "lte": "2024-05-01T12:00:00Z"}}),
+            true,
+        ),
+        (
+            json!({"key": "sold", "range": {"gte": "2024-05-01T12:00:00", "lte": "2024-05-01 14:00:00+0200"}}),
+            true,
+        ),
+        (
+            json!({"key": "plain", "range": {"gt": "2024-05-01T14:00+02"}}),
+            false,
+        ),
         (
             json!({"key": "color", "range": {"gt": "2024-05-01"}}),
             false,
+        ),
+        // Qdrant's other way to write emptiness, and nulls for what is not set.
+        (json!({"key": "size", "is_null": true}), true),
+        (
+            json!({"key": "size", "is_null": false, "is_empty": null}),
+            false,
+        ),
+        (json!({"key": "price", "is_null": false}), true),
+        (
+            json!({"key": "none", "is_empty": true, "match": null}),
+            true,
+        ),
+        (json!({"key": "price", "is_empty": false}), true),
+        (
+            json!({"must": null, "should": null, "min_should": null, "must_not": null}),
+            true,
         ),
         (
             json!({"key": "price", "range": {"gt": "1990-01-01"}}),

@@ -30,7 +30,11 @@ fn json_lines_bring_back_what_went_out() {
     );
     assert_eq!(all(&back), varied());
     let error = jsonl::import(&back, &path, Existing::Refuse, go).unwrap_err();
-    assert!(matches!(error, VectorizerError::DuplicateId { .. }));
+    let VectorizerError::InFile { place, error, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(place, "line 1");
+    assert!(matches!(*error, VectorizerError::DuplicateId { .. }));
     assert_eq!(
         jsonl::import(&back, &path, Existing::Replace, go).unwrap(),
         506
@@ -59,9 +63,55 @@ fn broken_json_lines_are_named() {
         ("{\"id\": \"a\"}", "missing field `vector`"),
         ("{\"vector\": [1, 2]}", "missing field `id`"),
         (
-            "{\"id\": -1, \"vector\": [1, 2]}",
-            "an id: a string or a whole number",
+            "{\"id\": 18446744073709551616, \"vector\": [1, 2]}",
+            "column 8: id: expected a string, or a whole number from -9223372036854775808 to 18446744073709551615, found 18446744073709551616",
         ),
+        (
+            "{\"id\": 1.5, \"vector\": [1, 2]}",
+            "column 8: id: expected a string, or a whole number from",
+        ),
+        (
+            "{\"id\": [\"a\"], \"vector\": [1, 2]}",
+            "id: expected a string, or a whole number from",
+        ),
+        (
+            "{\"id\": \"\", \"vector\": [1, 2]}",
+            "an id has 0 bytes; expected 1 to 65535",
+        ),
+        (
+            "{\"id\": \"a\", \"vector\": [1, 1e39]}",
+            "vector \"a\": component 1 is inf",
+        ),
+        (
+            "{\"id\": \"a\", \"id\": \"b\", \"vector\": [1, 2]}",
+            "duplicate field `id`",
+        ),
+        // A name twice, at any depth and however it is written.
+        (
+            "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": {\"k\": 1, \"k\": 2}}",
+            "column 49: payload: expected each field once, found the field \"k\" stands twice",
+        ),
+        (
+            "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": [{\"o\": {\"k\": 1, \"\\u006b\": 2}}]}",
+            "the field \"k\" stands twice",
+        ),
+        (
+            "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": {\"k\": 123456789012345678901234567890}}",
+            "payload: expected a whole number from -9223372036854775808 to 18446744073709551615, found 123456789012345678901234567890",
+        ),
+        (
+            "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": {\"k\": -1e400}}",
+            "payload: expected a finite number, found -1e400",
+        ),
+        (
+            "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": \"\\ud800\"}",
+            "payload: expected a string",
+        ),
+        (
+            "{\"id\": \"c\", \"vector\":",
+            "EOF while parsing a value; an object may not be broken into several lines",
+        ),
+        ("{\u{0}", "expected UTF-8, found UTF-16"),
         (
             "{\"id\": \"a\", \"vector\": [1]}",
             "expected 2 components, found 1",
@@ -84,6 +134,108 @@ fn broken_json_lines_are_named() {
         assert!(
             error.contains("line 4: ") && error.contains(words),
             "{line}: {error}"
+        );
+        assert_eq!(error.matches("line ").count(), 1, "{error}");
+    }
+    let deep = format!(
+        "{{\"id\": 1, \"vector\": [1, 2], \"payload\": {}1{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    fs::write(&path, deep).unwrap();
+    let error = jsonl::import(&collection, &path, Existing::Replace, go).unwrap_err();
+    let words = "line 1: column 104: payload: expected at most 64 arrays and objects in each other";
+    assert!(error.to_string().contains(words), "{error}");
+    assert_eq!(collection.vector_count(), 1);
+}
+
+#[test]
+fn byte_order_marks_are_passed_over_and_utf_16_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.jsonl");
+    let line = "{\"id\": \"a\", \"vector\": [1, 2]}\n";
+    // Two files put together have one in the middle too.
+    fs::write(
+        &path,
+        format!("\u{feff}{line}\u{feff}{}", line.replace('a', "b")),
+    )
+    .unwrap();
+    let collection = empty(2, DistanceMetric::Euclidean, 16);
+    assert_eq!(
+        jsonl::import(&collection, &path, Existing::Refuse, go).unwrap(),
+        2
+    );
+    assert!(collection.contains("a") && collection.contains("b"));
+    for mark in ["", "\u{feff}"] {
+        let text = format!("{mark}{line}");
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in [little, big] {
+            fs::write(&path, bytes).unwrap();
+            let error = jsonl::import(&collection, &path, Existing::Replace, go).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .contains("line 1: expected UTF-8, found UTF-16"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_are_ids_and_found_by_filters() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.jsonl");
+    let ids = ["-5", "0", "-9223372036854775808", "18446744073709551615"];
+    let lines: Vec<String> = ids
+        .iter()
+        .map(|id| format!("{{\"id\": {id}, \"vector\": [1, 2]}}\n"))
+        .collect();
+    fs::write(&path, lines.concat()).unwrap();
+    let collection = empty(2, DistanceMetric::Euclidean, 16);
+    assert_eq!(
+        jsonl::import(&collection, &path, Existing::Refuse, go).unwrap(),
+        4
+    );
+    for id in ids {
+        assert!(collection.contains(id));
+        let filter = Filter::from_json(&format!("{{\"must\": [{{\"has_id\": [{id}]}}]}}")).unwrap();
+        assert_eq!(collection.count(&filter).unwrap(), 1, "{id}");
+    }
+}
+
+/// The outcome is that of two files, one after the other, wherever the two stand.
+#[test]
+fn an_id_twice_in_a_file_is_replaced_or_refused_near_and_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.jsonl");
+    for between in [0, 5, 9_998, 9_999, 10_000, 25_000] {
+        let mut lines = vec!["{\"id\": \"twice\", \"vector\": [1, 1]}".to_owned()];
+        lines.extend((0..between).map(|n| format!("{{\"id\": {n}, \"vector\": [2, 2]}}")));
+        lines.push("{\"id\": \"twice\", \"vector\": [3, 3], \"payload\": 7}".to_owned());
+        fs::write(&path, lines.join("\n")).unwrap();
+        let collection = empty(2, DistanceMetric::Euclidean, 2);
+        let read = jsonl::import(&collection, &path, Existing::Replace, go).unwrap();
+        assert_eq!(
+            (read, collection.vector_count()),
+            (between + 2, between + 1)
+        );
+        let last = collection.vectors(None).last().unwrap().unwrap();
+        assert_eq!(last, vector("twice", &[3.0, 3.0], Some(json!(7))));
+
+        let collection = empty(2, DistanceMetric::Euclidean, 2);
+        let error = jsonl::import(&collection, &path, Existing::Refuse, go).unwrap_err();
+        let VectorizerError::InFile { place, error, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(place, format!("line {}", between + 2));
+        assert!(
+            matches!(
+                *error,
+                VectorizerError::DuplicateId { .. } | VectorizerError::DuplicateIdInBatch { .. }
+            ),
+            "{error}"
         );
     }
 }

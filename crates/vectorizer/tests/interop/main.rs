@@ -22,6 +22,7 @@ use support::{METRICS, exact, random_rows};
 use vectorizer::collection::Collection;
 use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
 use vectorizer::error::VectorizerError;
+use vectorizer::filter::Filter;
 use vectorizer::gpu::context::Context;
 use vectorizer::interop::npy::Form;
 use vectorizer::interop::{self, Moved, ids_beside};

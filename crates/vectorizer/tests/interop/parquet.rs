@@ -1,6 +1,16 @@
 //! Parquet files.
 
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use arrow_array::types::Float32Type;
+use arrow_array::{
+    Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+};
+use arrow_schema::Field;
 use vectorizer::interop::{Existing, parquet};
+use vectorizer::models::MAX_PAYLOAD_DEPTH;
+use vectorizer::store::Durability;
 
 use super::*;
 
@@ -57,4 +67,150 @@ fn columns_become_members_of_the_payload() {
         vector("2", &[1.5, 2.0], Some(json!({"kind": "b", "tags": []}))),
     ];
     assert_eq!(all(&collection), expected);
+}
+
+/// A file with these columns, written by the Arrow project's own crates.
+fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn texts(texts: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(texts))
+}
+
+/// Vectors of one component each, which is `at` and its place.
+fn components(count: usize, at: f32) -> ArrayRef {
+    let rows = (0..count).map(|place| Some(vec![Some(at + place as f32)]));
+    Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows))
+}
+
+/// A column of structs in each other.
+fn structs(levels: usize) -> ArrayRef {
+    let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    (0..levels).fold(one, |inner, _| {
+        let field = Field::new("a", inner.data_type().clone(), true);
+        Arc::new(StructArray::from(vec![(Arc::new(field), inner)]))
+    })
+}
+
+#[test]
+fn structs_deeper_than_payloads_may_be_are_refused_and_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep.parquet");
+    let place = folder.path().join("collection");
+    let (metric, durability) = (DistanceMetric::Euclidean, Durability::EveryBatch);
+    let collection = Collection::create_with(
+        &place,
+        &Context::cpu(),
+        1,
+        metric,
+        CollectionOptions::default(),
+        durability,
+    )
+    .unwrap();
+    collection.add_vector(vector("good", &[1.0], None)).unwrap();
+    // The column is a member of the payload, which is one level more.
+    for levels in [MAX_PAYLOAD_DEPTH - 1, MAX_PAYLOAD_DEPTH, 127] {
+        write(
+            &path,
+            vec![
+                ("id", texts(&["deep"])),
+                ("vector", components(1, 1.0)),
+                ("p", structs(levels)),
+            ],
+        );
+        let done = parquet::import(&collection, &path, Existing::Replace, go);
+        if levels < MAX_PAYLOAD_DEPTH {
+            assert_eq!(done.unwrap(), 1);
+            continue;
+        }
+        let VectorizerError::InFile { place, error, .. } = done.unwrap_err() else {
+            panic!("{levels}")
+        };
+        assert_eq!(place, "row 0");
+        assert!(
+            matches!(&*error, VectorizerError::InvalidPayload { id, .. } if id == "deep"),
+            "{error}"
+        );
+    }
+    collection.close().unwrap();
+    let problems = Collection::check_files(&place).unwrap().problems;
+    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(Collection::open(&place).unwrap().vector_count(), 2);
+}
+
+#[test]
+fn payload_text_is_read_as_strictly_as_json_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.parquet");
+    let collection = empty(1, DistanceMetric::Euclidean, 16);
+    for (text, words) in [
+        (
+            "{\"o\": {\"k\": 1, \"k\": 2}}",
+            "the field \"k\" stands twice",
+        ),
+        (
+            "[123456789012345678901234567890]",
+            "expected a whole number from",
+        ),
+        ("[1e400]", "expected a finite number"),
+        ("{\"a\"", "expected JSON"),
+        (
+            "{\"n\": 1}",
+            "\"payload\", or a column before, has a member of that name already",
+        ),
+        (&"[".repeat(100_000), "row 1: column \"payload\""),
+    ] {
+        write(
+            &path,
+            vec![
+                ("id", texts(&["a", "b"])),
+                ("vector", components(2, 1.0)),
+                ("payload", texts(&["{}", text])),
+                ("n", Arc::new(Int64Array::from(vec![1, 2]))),
+            ],
+        );
+        let error = parquet::import(&collection, &path, Existing::Replace, go).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("row 1: ") && error.contains(words),
+            "{text}: {error}"
+        );
+        assert_eq!(collection.vector_count(), 0);
+    }
+}
+
+#[test]
+fn an_id_twice_in_a_table_is_replaced_or_refused_near_and_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.parquet");
+    for between in [0, 9_999, 20_000] {
+        let mut ids: Vec<String> = (0..between).map(|id| id.to_string()).collect();
+        ids.insert(0, "twice".to_owned());
+        ids.push("twice".to_owned());
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        write(
+            &path,
+            vec![("id", texts(&ids)), ("vector", components(ids.len(), 1.0))],
+        );
+        let collection = empty(1, DistanceMetric::Euclidean, 2);
+        let read = parquet::import(&collection, &path, Existing::Replace, go).unwrap();
+        assert_eq!(
+            (read, collection.vector_count()),
+            (between + 2, between + 1)
+        );
+        let last = collection.vectors(None).last().unwrap().unwrap();
+        assert_eq!(last, vector("twice", &[between as f32 + 2.0], None));
+
+        let collection = empty(1, DistanceMetric::Euclidean, 2);
+        let error = parquet::import(&collection, &path, Existing::Refuse, go).unwrap_err();
+        assert!(
+            matches!(&error, VectorizerError::InFile { place, .. } if *place == format!("row {}", between + 1)),
+            "{error}"
+        );
+    }
 }

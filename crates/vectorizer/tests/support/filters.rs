@@ -80,12 +80,20 @@ pub(crate) fn on_values() -> impl Strategy<Value = Value> {
         key().prop_map(|key| json!({"is_empty": {"key": key}})),
         key().prop_map(|key| json!({"exists": {"key": key}})),
         key().prop_map(|key| json!({"is_null": {"key": key}})),
+        (key(), any::<bool>()).prop_map(|(key, is)| json!({"key": key, "is_null": is})),
+        (key(), any::<bool>()).prop_map(|(key, is)| json!({"key": key, "is_empty": is})),
     ]
 }
 
 /// A filter, with conditions on ids or without.
 pub(crate) fn filter(ids: bool) -> BoxedStrategy<Value> {
-    let id = prop::sample::select(vec![json!("x"), json!("7"), json!(7), json!("y")]);
+    let id = prop::sample::select(vec![
+        json!("x"),
+        json!("7"),
+        json!(7),
+        json!(-7),
+        json!("y"),
+    ]);
     let has_id = prop::collection::vec(id, 0..3).prop_map(|ids| json!({"has_id": ids}));
     let leaf = if ids {
         prop_oneof![6 => on_values(), 1 => has_id].boxed()
@@ -115,4 +123,42 @@ pub(crate) fn filter(ids: bool) -> BoxedStrategy<Value> {
     leaf.prop_recursive(3, 12, 3, move |inner| clauses(inner.boxed()))
         .prop_map(|condition| json!({"must": [condition]}))
         .boxed()
+}
+
+/// A filter as Qdrant's client dumps it: null for every clause, condition and bound of its models that is not set.
+pub(crate) fn with_nulls(filter: &Value) -> Value {
+    const FILTER: [&str; 4] = ["should", "min_should", "must", "must_not"];
+    const FIELD: [&str; 8] = [
+        "match",
+        "range",
+        "geo_bounding_box",
+        "geo_radius",
+        "geo_polygon",
+        "values_count",
+        "is_empty",
+        "is_null",
+    ];
+    let fill = |object: &mut serde_json::Map<String, Value>, names: &[&str]| {
+        for name in names {
+            object.entry(*name).or_insert(Value::Null);
+        }
+    };
+    let mut object = filter.as_object().unwrap().clone();
+    for list in object.values_mut().filter_map(Value::as_array_mut) {
+        for condition in list {
+            let members = condition.as_object_mut().unwrap();
+            if members.contains_key("key") {
+                fill(members, &FIELD);
+                if let Some(Value::Object(range)) = members.get_mut("range") {
+                    fill(range, &["lt", "gt", "gte", "lte"]);
+                }
+            } else if let Some(nested) = members.get_mut("nested") {
+                nested["filter"] = with_nulls(&nested["filter"]);
+            } else if members.keys().any(|name| FILTER.contains(&name.as_str())) {
+                *condition = with_nulls(condition);
+            }
+        }
+    }
+    fill(&mut object, &FILTER);
+    Value::Object(object)
 }

@@ -3,13 +3,18 @@
 use serde_json::Value;
 
 /// Times that payloads and filters of the tests are made of, with their seconds since 1970 by `date -u -d TIME +%s`.
-pub(crate) const TIMES: [(&str, f64); 6] = [
+pub(crate) const TIMES: [(&str, f64); 10] = [
     ("2024-05-01T12:00:00Z", 1_714_564_800.0),
     ("2024-05-01T14:00:00+02:00", 1_714_564_800.0),
     ("2024-05-01", 1_714_521_600.0),
     ("2024-05-01T12:00:00.500Z", 1_714_564_800.5),
     ("1999-12-31T23:59:59-05:00", 946_702_799.0),
     ("2030-01-01T00:00:00z", 1_893_456_000.0),
+    // `date` needs TZ=UTC for those without an offset.
+    ("2024-05-01T12:00:00", 1_714_564_800.0),
+    ("2024-05-01 12:00", 1_714_564_800.0),
+    ("2024-05-01T14:00:00+0200", 1_714_564_800.0),
+    ("2024-05-01T12:00:00.250000", 1_714_564_800.25),
 ];
 
 /// Whether a filter holds.
@@ -36,7 +41,9 @@ pub(crate) fn holds(filter: &Value, id: &str, payload: Option<&Value>) -> bool {
 }
 
 fn condition(condition: &Value, id: &str, payload: Option<&Value>) -> bool {
-    let one = condition.as_object().unwrap();
+    // Null says nothing.
+    let mut one = condition.as_object().unwrap().clone();
+    one.retain(|_, value| !value.is_null());
     let at = |key: &Value| -> Vec<Value> {
         payload.map_or(Vec::new(), |payload| find(payload, key.as_str().unwrap()))
     };
@@ -51,6 +58,14 @@ fn condition(condition: &Value, id: &str, payload: Option<&Value>) -> bool {
         values
     };
     let nothing = |value: &Value| *value == Value::Null || *value == Value::Array(Vec::new());
+    if let Some(key) = one.get("key")
+        && let Some((name, Value::Bool(wanted))) =
+            one.iter().find(|(name, _)| name.starts_with("is_"))
+    {
+        let empty = at(key).iter().all(nothing);
+        let null = flat(key).contains(&Value::Null);
+        return *wanted == if name == "is_null" { null } else { empty };
+    }
     if let Some(empty) = one.get("is_empty") {
         return at(&empty["key"]).iter().all(nothing);
     }
@@ -63,7 +78,7 @@ fn condition(condition: &Value, id: &str, payload: Option<&Value>) -> bool {
     if let Some(ids) = one.get("has_id") {
         return ids.as_array().unwrap().iter().any(|one| match one {
             Value::String(text) => text == id,
-            number => id.parse() == Ok(number.as_u64().unwrap()),
+            number => number.to_string() == id,
         });
     }
     if let Some(nested) = one.get("nested") {

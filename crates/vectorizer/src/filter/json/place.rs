@@ -52,14 +52,18 @@ impl At<'_> {
             .ok_or_else(|| self.error(format!("the field {name:?}"), "none"))
     }
 
+    /// An object of these fields, and of others that `is_unset` passes over.
     pub(super) fn object<'v>(
         &self,
         value: &'v Value,
         what: &str,
         fields: &[&str],
+        is_unset: impl Fn(&str, &Value) -> bool,
     ) -> Result<&'v Map<String, Value>> {
         let object = value.as_object().ok_or_else(|| self.wrong(what, value))?;
-        match object.keys().find(|name| !fields.contains(&name.as_str())) {
+        let is_known = |name: &str, value: &Value| fields.contains(&name) || is_unset(name, value);
+        let unknown = object.iter().find(|(name, value)| !is_known(name, value));
+        match unknown.map(|(name, _)| name) {
             Some(unknown) => Err(self.error(
                 format!("{what} (fields: {})", fields.join(", ")),
                 format!("the field {unknown:?}"),

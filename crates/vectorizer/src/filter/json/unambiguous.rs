@@ -1,9 +1,11 @@
-//! JSON in which no field stands twice.
+//! JSON in which no field stands twice, out of any of serde's formats.
 
 use std::fmt;
 
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde::Deserialize as _;
+use serde::de::value::MapDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
+use serde_json::{Map, Number, Value};
 
 /// A JSON value in which no object has a field twice: taking the last of two would silently drop a condition.
 pub(in crate::filter) fn unambiguous<'de, D: Deserializer<'de>>(
@@ -66,9 +68,20 @@ pub(in crate::filter) fn unambiguous<'de, D: Deserializer<'de>>(
                 }
                 object.insert(name, value);
             }
-            Ok(Value::Object(object))
+            Ok(number_of(&object).map_or(Value::Object(object), Value::Number))
         }
     }
 
     reader.deserialize_any(Reader)
+}
+
+/// The number that an object stands for: with `arbitrary_precision` on anywhere in the program, serde_json hands numbers over as objects of
+/// one member, of which its own numbers alone know the name.
+fn number_of(object: &Map<String, Value>) -> Option<Number> {
+    let mut members = object.iter();
+    let (Some((name, Value::String(digits))), None) = (members.next(), members.next()) else {
+        return None;
+    };
+    let member = [(name.as_str(), digits.as_str())];
+    Number::deserialize(MapDeserializer::<_, value::Error>::new(member.into_iter())).ok()
 }

@@ -78,8 +78,11 @@ pub(super) fn value(array: &dyn Array, row: usize) -> Result<Option<Value>, Stri
             let members = array.as_struct();
             let mut object = Map::new();
             for (field, column) in fields.iter().zip(members.columns()) {
-                if let Some(value) = value(column, row)? {
-                    object.insert(field.name().clone(), value);
+                let Some(value) = value(column, row)? else {
+                    continue;
+                };
+                if object.insert(field.name().clone(), value).is_some() {
+                    return Err(format!("the member {:?} stands twice", field.name()));
                 }
             }
             Some(Value::Object(object))
@@ -92,6 +95,17 @@ pub(super) fn value(array: &dyn Array, row: usize) -> Result<Option<Value>, Stri
         }
         other => return Err(format!("values of the type {other} have no form in JSON")),
     })
+}
+
+/// Bytes of a string; 0 for other things.
+pub(super) fn text_bytes(array: &dyn Array, row: usize) -> usize {
+    match array.data_type() {
+        _ if array.is_null(row) => 0,
+        DataType::Utf8 => array.as_string::<i32>().value(row).len(),
+        DataType::LargeUtf8 => array.as_string::<i64>().value(row).len(),
+        DataType::Utf8View => array.as_string_view().value(row).len(),
+        _ => 0,
+    }
 }
 
 /// The components of a vector.
