@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
 use crate::gpu::tuning::Tuning;
-use crate::kernels::graph::MAX_BEAM;
+use crate::kernels::graph::{LIGHT, LIGHT_BEAM, MAX_BEAM};
 use exact::Measured;
 use graph::Graph;
 use products::Products;
@@ -224,8 +224,13 @@ impl Engine for GpuEngine {
         self.walk_graph(queries, walk, allowed)
     }
 
+    /// Wider beams than [`LIGHT_BEAM`] need what a device need not have.
     fn max_ef(&self) -> usize {
-        MAX_BEAM
+        if self.tier.workgroup_bytes >= 2 * LIGHT {
+            MAX_BEAM
+        } else {
+            LIGHT_BEAM
+        }
     }
 
     /// On an H200 a lone query scans 20,000 x 512 in 155 us and walks them in 594, a batch of 10,000 scans 60,000 x 784 at a quarter
@@ -243,7 +248,16 @@ impl Engine for GpuEngine {
     }
 
     fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {
-        Ok(Staged(Box::new(self.stage_batch(batch)?)))
+        let mut selection = batch.selection;
+        // What no device can do is an error; what this one cannot is done as well as it can.
+        if selection.ef_construction <= MAX_BEAM {
+            selection.ef_construction = selection.ef_construction.min(self.max_ef());
+        }
+        let batch = LinkBatch {
+            selection,
+            ..*batch
+        };
+        Ok(Staged(Box::new(self.stage_batch(&batch)?)))
     }
 
     fn commit_links(&mut self, staged: Staged) -> Result<()> {

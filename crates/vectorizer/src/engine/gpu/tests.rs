@@ -483,3 +483,12 @@ fn a_lost_device_is_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn a_device_with_little_workgroup_memory_takes_narrower_beams() {
+    let mut engine = engine(layout(4, Scoring::NegativeDot), &[]);
+    for (bytes, beam) in [(16 << 10, 256), ((32 << 10) - 1, 256), (32 << 10, 1024)] {
+        engine.tier.workgroup_bytes = bytes;
+        assert_eq!(engine.max_ef(), beam);
+    }
+}
