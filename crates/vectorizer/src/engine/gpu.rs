@@ -108,7 +108,9 @@ impl GpuEngine {
     }
 
     fn with_layout(device: &Device, layout: Layout) -> Result<Self> {
-        record::hardware(device)?.alive()?;
+        let hardware = record::hardware(device)?;
+        hardware.alive()?;
+        let whole = hardware.has_whole_subgroups();
         Ok(Self {
             device: device.clone(),
             tier: device.tier().clone(),
@@ -123,8 +125,12 @@ impl GpuEngine {
             work: Work::new(device)?,
             epoch: AtomicU32::new(1),
             // All of a team must be in one subgroup.
-            exchange: device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
-            products: Products::of(device),
+            exchange: whole && device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
+            products: if whole {
+                Products::of(device)
+            } else {
+                Products::by(products::Way::Never)
+            },
             building: Mutex::default(),
             latest_batch: AtomicUsize::new(0),
             measured: Measured::NONE,
