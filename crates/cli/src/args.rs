@@ -67,8 +67,8 @@ JSON:
 Recall counts by distance, computed from the data in double precision: a row tied with the k-th true
 neighbour is found. p50_us and p99_us are of single queries, one a call; qps is of all queries in batches.";
 
-const DEVICE_HELP: &str = "auto, gpu, cpu, software (a driver that computes on the CPU, such as lavapipe), or a part of \
-an adapter's name [default: VECTORIZER_DEVICE, else auto]";
+const DEVICE_HELP: &str = "auto, gpu, cpu, software (a driver that computes on the CPU, such as lavapipe), a part of an \
+adapter's name, its PCI address, or # and its place in `vectorizer info` [default: VECTORIZER_DEVICE, else auto]";
 
 /// HNSW on the GPU you already have, and on the CPU when there is none.
 #[derive(Debug, Parser)]

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde::Serialize;
 use vectorizer::gpu::context::Context;
-use vectorizer::gpu::device::{Backend, DeviceInfo};
+use vectorizer::gpu::device::{Backend, DeviceInfo, UNKNOWN_LIMIT};
 use vectorizer::gpu::tiers::Tier;
 use vectorizer::gpu::tuning::TuningInUse;
 use vectorizer_bench::thousands;
@@ -82,6 +82,11 @@ fn describe(info: &Info<'_>) -> String {
         line("", "");
         line("device", &format!("{}{mark}", device.name));
         line("", &format!("{}, {}", device.kind, device.backend));
+        if let Some(index) = device.index {
+            let at = device.pci_bus_id.as_ref();
+            let at = at.map_or_else(String::new, |at| format!(", PCI {at}"));
+            line("place", &format!("#{index}{at}"));
+        }
         if !device.driver.is_empty() {
             line("driver", &device.driver);
         }
@@ -109,7 +114,13 @@ fn describe(info: &Info<'_>) -> String {
                     &format!("{} recommended at most{shared}", bytes(memory.recommended)),
                 );
             }
-            None => line("memory", "the device does not say"),
+            None => line(
+                "memory",
+                &format!(
+                    "the device does not say: {} at most are taken",
+                    bytes(UNKNOWN_LIMIT)
+                ),
+            ),
         }
     }
     lines.join("\n")

@@ -101,6 +101,19 @@ pub enum VectorizerError {
         /// What was expected, what came, and what to do.
         reason: String,
     },
+    /// A vector or query that is not zero and so short that squares of its components vanish: what differs would be at the same
+    /// distance. Not for Cosine, which has unit vectors made of any.
+    #[error(
+        "vector {id:?} has a squared length of {squared_length:e}; expected 0, or at least {limit:e}: scale the data"
+    )]
+    VectorTooShort {
+        /// The vector's id, or `query` and its place.
+        id: String,
+        /// What it has.
+        squared_length: f64,
+        /// The least that is taken.
+        limit: f32,
+    },
     /// An id of no bytes or of too many.
     #[error("an id has {actual} bytes; expected 1 to {MAX_ID_BYTES}")]
     InvalidId {
@@ -129,9 +142,7 @@ pub enum VectorizerError {
     #[error("k is 0: ask for at least one neighbour")]
     InvalidK,
     /// A beam width outside its bounds.
-    #[error(
-        "ef (or k, which raises it) is {actual}; the graph on this device takes 1 to {max}: lower it or search exactly"
-    )]
+    #[error("ef is {actual}; expected 1 to {max}: lower it or search exactly")]
     InvalidEf {
         /// The width that came.
         actual: usize,

@@ -33,6 +33,8 @@ pub(crate) mod buffer;
 #[cfg(feature = "gpu")]
 pub(crate) mod hardware;
 #[cfg(feature = "gpu")]
+mod lanes;
+#[cfg(feature = "gpu")]
 pub(crate) mod programs;
 #[cfg(all(test, feature = "gpu"))]
 pub(crate) mod testing;

@@ -139,6 +139,11 @@ impl HnswGraph {
         self.storage.append(rows)
     }
 
+    /// As [`Self::append`], of rows that were stored.
+    pub(crate) fn append_stored(&mut self, rows: &[f32]) -> Result<Range<u32>> {
+        self.storage.append_stored(rows)
+    }
+
     /// Says that there will be so many vectors in all; see [`VectorStorage::reserve`].
     ///
     /// # Errors

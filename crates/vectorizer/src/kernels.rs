@@ -32,6 +32,7 @@ pub(crate) use params;
 
 pub(crate) mod exact;
 pub(crate) mod graph;
+pub(crate) mod lanes;
 pub(crate) mod seal;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,11 @@ use originals::{Originals, StagedOriginals};
 /// The bound on a vector's squared length for Euclidean and the dot product: beyond it f32 distances could overflow.
 pub const MAX_SQUARED_LENGTH: f32 = f32::MAX / 16.0;
 
+/// The bound on the squared length of a vector that is not zero, 2^-80, for Euclidean and the dot product: below it the squares and products
+/// that distances are made of vanish in f32, and what differs would tie. Above it differences of a thousandth of a vector's length
+/// keep their precision, whatever its single components are: tiny ones beside ordinary ones are lost to rounding alone.
+pub const MIN_SQUARED_LENGTH: f32 = f32::from_bits(47 << 23);
+
 /// How many numbers move in one step.
 const MOVE_VALUES: usize = 16 << 20;
 /// Bytes of rows that are copied to another device at a time.
@@ -50,6 +55,15 @@ pub struct VectorStorage {
     /// Makes vectors unit.
     pool: Pool,
     originals: Option<Originals>,
+}
+
+/// Where vectors come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// Whoever calls.
+    Caller,
+    /// A file that they were written to.
+    Store,
 }
 
 /// Rows that are on the device and not yet visible.
@@ -105,15 +119,30 @@ impl VectorStorage {
     /// Adds vectors, laid end to end, and returns their slots.
     ///
     /// # Errors
-    /// [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`], [`VectorizerError::TooManyVectors`],
-    /// no room, or the device failed. Nothing is added then.
+    /// [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`], [`VectorizerError::VectorTooShort`],
+    /// [`VectorizerError::TooManyVectors`], no room, or the device failed. Nothing is added then.
     pub fn append(&mut self, rows: &[f32]) -> Result<Range<u32>> {
         let staged = self.stage(rows, &|row| format!("row {row}"))?;
         Ok(self.commit(staged))
     }
 
+    /// As [`Self::append`], of rows that were stored: what an earlier version took stays readable.
+    pub(crate) fn append_stored(&mut self, rows: &[f32]) -> Result<Range<u32>> {
+        let staged = self.stage_from(rows, Door::Store, &|row| format!("row {row}"))?;
+        Ok(self.commit(staged))
+    }
+
     /// Puts rows on the device without showing them yet; `name` names a row in an error.
     pub(crate) fn stage(&self, rows: &[f32], name: &dyn Fn(usize) -> String) -> Result<StagedRows> {
+        self.stage_from(rows, Door::Caller, name)
+    }
+
+    fn stage_from(
+        &self,
+        rows: &[f32],
+        door: Door,
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<StagedRows> {
         let count = self.check_shape(rows)?;
         let requested = self.len() + count;
         if requested > MAX_SLOTS {
@@ -122,7 +151,7 @@ impl VectorStorage {
                 requested,
             });
         }
-        self.check_values(rows, name)?;
+        self.check_values(rows, door, name)?;
         if count > 0 {
             self.device.admit(self.engine.room_for_rows(count))?;
         }
@@ -215,8 +244,8 @@ impl VectorStorage {
     /// Every vector is compared.
     ///
     /// # Errors
-    /// [`VectorizerError::InvalidK`], [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`], no room for
-    /// the transient buffers, or the device failed.
+    /// [`VectorizerError::InvalidK`], [`VectorizerError::ShapeMismatch`], [`VectorizerError::InvalidComponent`],
+    /// [`VectorizerError::VectorTooShort`], no room for the transient buffers, or the device failed.
     pub fn search(&self, queries: &[f32], k: usize) -> Result<Hits> {
         let queries = self.prepare_queries(queries, k)?;
         self.engine
@@ -233,7 +262,7 @@ impl VectorStorage {
             return Err(VectorizerError::InvalidK);
         }
         self.check_shape(queries)?;
-        self.check_values(queries, &|query| format!("query {query}"))?;
+        self.check_values(queries, Door::Caller, &|query| format!("query {query}"))?;
         if self.originals.is_none() {
             return Ok(queries.into());
         }
@@ -255,8 +284,8 @@ impl VectorStorage {
         Ok(rows.len() / dimension)
     }
 
-    fn check_values(&self, rows: &[f32], name: &dyn Fn(usize) -> String) -> Result<()> {
-        // Unit rows cannot overflow, however long the vector was.
+    fn check_values(&self, rows: &[f32], door: Door, name: &dyn Fn(usize) -> String) -> Result<()> {
+        // Unit rows cannot overflow or vanish, however long the vector was.
         let bounded = self.originals.is_none();
         for (number, row) in rows.chunks_exact(self.dimension()).enumerate() {
             let squared = originals::squared_length(row);
@@ -276,6 +305,14 @@ impl VectorStorage {
                     index: worst,
                     value: row[worst],
                     limit: MAX_SQUARED_LENGTH,
+                });
+            }
+            let vanishes = squared > 0.0 && squared < f64::from(MIN_SQUARED_LENGTH);
+            if bounded && door == Door::Caller && vanishes {
+                return Err(VectorizerError::VectorTooShort {
+                    id: name(number),
+                    squared_length: squared,
+                    limit: MIN_SQUARED_LENGTH,
                 });
             }
         }
@@ -407,4 +444,87 @@ fn largest(row: &[f32]) -> usize {
     (0..row.len())
         .max_by(|a, b| row[*a].abs().total_cmp(&row[*b].abs()))
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn storage(metric: DistanceMetric) -> VectorStorage {
+        VectorStorage::new(&Context::cpu(), 2, metric).unwrap()
+    }
+
+    fn is_too_short(error: &VectorizerError) -> bool {
+        matches!(error, VectorizerError::VectorTooShort { squared_length, limit, .. } if *squared_length < f64::from(*limit))
+    }
+
+    #[test]
+    fn vectors_whose_squares_vanish_are_refused_wherever_they_come_in() {
+        for metric in [DistanceMetric::Euclidean, DistanceMetric::DotProduct] {
+            for tiny in [1e-13, 1e-23, 1e-30, f32::MIN_POSITIVE, 1e-45] {
+                for row in [[tiny, 0.0], [-tiny, tiny / 2.0]] {
+                    let mut storage = storage(metric);
+                    assert!(is_too_short(&storage.append(&row).unwrap_err()), "{row:?}");
+                    assert!(storage.is_empty());
+                    storage.append(&[0.0, 0.0, 1.0, 2.0]).unwrap();
+                    assert!(is_too_short(&storage.search(&row, 1).unwrap_err()));
+                    // A store may hold it: an earlier version took it.
+                    assert_eq!(storage.append_stored(&row).unwrap(), 2..3);
+                    assert_eq!(storage.get(2).unwrap().unwrap(), row);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiny_components_are_no_reason_to_refuse_a_vector() {
+        for metric in [
+            DistanceMetric::Euclidean,
+            DistanceMetric::DotProduct,
+            DistanceMetric::Cosine,
+        ] {
+            let mut storage = storage(metric);
+            let rows = [0.5, 1e-30, 1e-45, -0.5, 1e-12, 0.0, 0.0, 0.0, -0.0, 0.0];
+            storage.append(&rows).unwrap();
+            storage.search(&rows, 2).unwrap();
+        }
+    }
+
+    #[test]
+    fn unit_vectors_may_come_from_any_length() {
+        let mut storage = storage(DistanceMetric::Cosine);
+        storage
+            .append(&[1e-30, 0.0, 1e-44, 1e-44, 0.0, 1e-20])
+            .unwrap();
+        for (query, nearest) in [([1e-38, 0.0], 0), ([3.0, 3.0], 1), ([0.0, 1e-45], 2)] {
+            assert_eq!(storage.search(&query, 1).unwrap().of(0)[0].slot, nearest);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_is_told_apart_down_to_a_thousandth() {
+        let least = MIN_SQUARED_LENGTH.sqrt();
+        let context = Context::cpu();
+        for dimension in [1, 128] {
+            let metric = DistanceMetric::Euclidean;
+            let mut storage = VectorStorage::new(&context, dimension, metric).unwrap();
+            let of = |step: usize| {
+                let mut row = vec![least; dimension];
+                row[0] *= 1.0 + step as f32 / 1_024.0;
+                row
+            };
+            let rows: Vec<f32> = (0..10).flat_map(of).collect();
+            storage.append(&rows).unwrap();
+            for step in 0..10 {
+                let hits = storage.search(&of(step), 2).unwrap();
+                let [first, second] = hits.of(0) else {
+                    panic!("two are there");
+                };
+                assert_eq!(first.slot as usize, step);
+                let apart = f64::from(least / 1_024.0).powi(2);
+                let off = (f64::from(second.score) - apart).abs() / apart;
+                assert!(first.score == 0.0 && off < 1e-3, "{second:?}");
+            }
+        }
+    }
 }

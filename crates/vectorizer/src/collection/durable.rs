@@ -165,7 +165,7 @@ impl Collection {
         drop(collection.state.get_mut().graph.reserve(total));
         store.read_rows(|group| {
             loop {
-                let appended = collection.state.write().graph.append(group.rows());
+                let appended = collection.state.write().graph.append_stored(group.rows());
                 match appended {
                     Ok(_) => break,
                     Err(error) => collection.go_down(&mut collection.writer.lock(), error)?,
@@ -173,7 +173,7 @@ impl Collection {
             }
             let mut state = collection.state.write();
             if let Some(mirror) = &mut state.mirror {
-                mirror.graph.append(group.rows())?;
+                mirror.graph.append_stored(group.rows())?;
             }
             for id in group.ids() {
                 state.ids.push(id);
@@ -301,7 +301,7 @@ impl Collection {
         let store = self.store.as_ref().ok_or(VectorizerError::NotDurable)?;
         let mut graph = HnswGraph::new(context, self.dimension, self.metric, self.options)?;
         graph.reserve(usize::try_from(store.totals().rows).unwrap_or(usize::MAX))?;
-        store.read_rows(|group| graph.append(group.rows()).map(drop))?;
+        store.read_rows(|group| graph.append_stored(group.rows()).map(drop))?;
         take_graph(store, &mut graph);
         Ok(graph)
     }

@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::gpu::device::{Device, DeviceKind};
 use crate::gpu::tiers::Tier;
 use crate::gpu::tuning::Tuning;
-use crate::kernels::graph::MAX_BEAM;
+use crate::kernels::graph::{LIGHT, LIGHT_BEAM, MAX_BEAM};
 use exact::Measured;
 use graph::Graph;
 use products::Products;
@@ -108,7 +108,9 @@ impl GpuEngine {
     }
 
     fn with_layout(device: &Device, layout: Layout) -> Result<Self> {
-        record::hardware(device)?.alive()?;
+        let hardware = record::hardware(device)?;
+        hardware.alive()?;
+        let whole = hardware.has_whole_subgroups();
         Ok(Self {
             device: device.clone(),
             tier: device.tier().clone(),
@@ -123,8 +125,12 @@ impl GpuEngine {
             work: Work::new(device)?,
             epoch: AtomicU32::new(1),
             // All of a team must be in one subgroup.
-            exchange: device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
-            products: Products::of(device),
+            exchange: whole && device.tier().subgroups.is_some_and(|(least, _)| least >= 8),
+            products: if whole {
+                Products::of(device)
+            } else {
+                Products::by(products::Way::Never)
+            },
             building: Mutex::default(),
             latest_batch: AtomicUsize::new(0),
             measured: Measured::NONE,
@@ -224,8 +230,13 @@ impl Engine for GpuEngine {
         self.walk_graph(queries, walk, allowed)
     }
 
+    /// Wider beams than [`LIGHT_BEAM`] need what a device need not have.
     fn max_ef(&self) -> usize {
-        MAX_BEAM
+        if self.tier.workgroup_bytes >= 2 * LIGHT {
+            MAX_BEAM
+        } else {
+            LIGHT_BEAM
+        }
     }
 
     /// On an H200 a lone query scans 20,000 x 512 in 155 us and walks them in 594, a batch of 10,000 scans 60,000 x 784 at a quarter
@@ -243,7 +254,16 @@ impl Engine for GpuEngine {
     }
 
     fn stage_links(&self, batch: &LinkBatch<'_>) -> Result<Staged> {
-        Ok(Staged(Box::new(self.stage_batch(batch)?)))
+        let mut selection = batch.selection;
+        // What no device can do is an error; what this one cannot is done as well as it can.
+        if selection.ef_construction <= MAX_BEAM {
+            selection.ef_construction = selection.ef_construction.min(self.max_ef());
+        }
+        let batch = LinkBatch {
+            selection,
+            ..*batch
+        };
+        Ok(Staged(Box::new(self.stage_batch(&batch)?)))
     }
 
     fn commit_links(&mut self, staged: Staged) -> Result<()> {

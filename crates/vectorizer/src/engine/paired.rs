@@ -142,7 +142,7 @@ impl Engine for PairedEngine {
     }
 
     fn walk(&self, queries: &[f32], walk: &Walk, allowed: Option<&SlotSet>) -> Result<Hits> {
-        if walk.ef > Walker::MAX_EF {
+        if walk.ef > self.walker.max_ef() {
             return self.ram.walk(queries, walk, allowed);
         }
         let found = self.walker.walk(queries, walk, allowed)?;

@@ -21,6 +21,9 @@ const HOW_TO_INSTALL: &str = "Install the GPU vendor's driver";
 #[cfg(not(any(target_os = "macos", target_os = "windows")))]
 const HOW_TO_INSTALL: &str = "Install libvulkan1 and the GPU's driver: mesa-vulkan-drivers on Debian for AMD and Intel (and for the software adapter lavapipe), the vendor's own for NVIDIA";
 
+/// From this share of what the system grants on, in percent, Windows refuses memory.
+const FULL: u8 = 95;
+
 /// An adapter and the device that was opened on it.
 struct Slot {
     adapter: wgpu::Adapter,
@@ -41,6 +44,11 @@ fn find() -> Vec<Slot> {
         } else {
             wgpu::InstanceFlags::empty()
         },
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+            // Windows pages what is beyond the budget out to the host's memory and says nothing; elsewhere drivers refuse.
+            for_resource_creation: cfg!(target_os = "windows").then_some(FULL),
+            for_device_loss: None,
+        },
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
     let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
@@ -57,10 +65,27 @@ fn find() -> Vec<Slot> {
         .collect();
     // A stable sort: of equals, the one the driver names first.
     slots.sort_by_key(|slot| rank(slot.info.kind));
-    if let Some(best) = slots.iter_mut().find(|slot| eligible(&slot.info)) {
-        best.info.taken = true;
-    }
+    number(slots.iter_mut().map(|slot| &mut slot.info));
     slots
+}
+
+/// Says of adapters in their order which one each is, and which one `auto` takes.
+fn number<'a>(infos: impl Iterator<Item = &'a mut DeviceInfo>) {
+    let mut infos: Vec<_> = infos.collect();
+    // DX12's is looked up by vendor and device: equal adapters have that of the first.
+    let known: Vec<_> = infos
+        .iter()
+        .map(|info| (info.backend, info.pci_bus_id.clone()))
+        .collect();
+    for (index, info) in infos.iter_mut().enumerate() {
+        info.index = Some(index);
+        if known.iter().filter(|other| **other == known[index]).count() > 1 {
+            info.pci_bus_id = None;
+        }
+    }
+    if let Some(best) = infos.into_iter().find(|info| eligible(info)) {
+        best.taken = true;
+    }
 }
 
 fn describe(adapter: &wgpu::Adapter) -> Option<DeviceInfo> {
@@ -79,6 +104,8 @@ fn describe(adapter: &wgpu::Adapter) -> Option<DeviceInfo> {
         wgpu::DeviceType::Other => DeviceKind::Unknown,
     };
     Some(DeviceInfo {
+        index: None,
+        pci_bus_id: Some(info.device_pci_bus_id).filter(|id| !id.is_empty()),
         name: info.name,
         backend,
         kind,
@@ -172,9 +199,9 @@ pub(crate) fn choose(choice: &DeviceChoice) -> Result<(Device, String)> {
             |info| info.kind == DeviceKind::Software,
         ),
         DeviceChoice::Named(part) => named(
-            &format!("an adapter with {part:?} in its name"),
-            &format!("its name contains {part:?}"),
-            |info| info.name.to_lowercase().contains(&part.to_lowercase()),
+            &format!("an adapter with {part:?} in its name or as its PCI address"),
+            &format!("its name or PCI address is {part:?}, or contains it"),
+            |info| is_called(info, part),
         ),
     }
 }
@@ -212,13 +239,25 @@ fn why_none(obstacles: &[String]) -> String {
     }
 }
 
+/// Whether an adapter is meant by a part of its name, by its PCI address (with its domain or without it), or by `#` and its place.
+fn is_called(info: &DeviceInfo, text: &str) -> bool {
+    let text = text.to_lowercase();
+    let by_place = text.strip_prefix('#').and_then(|place| place.parse().ok());
+    if by_place.is_some() {
+        return info.index == by_place;
+    }
+    let at = info.pci_bus_id.as_deref().unwrap_or("").to_lowercase();
+    let without_domain = at.split_once(':').map_or("", |(_, rest)| rest);
+    text == at || text == without_domain || info.name.to_lowercase().contains(&text)
+}
+
 fn named(
     wanted: &str,
     reason: &str,
     fits: impl Fn(&DeviceInfo) -> bool,
 ) -> Result<(Device, String)> {
     let Some(slot) = SLOTS.iter().find(|slot| fits(&slot.info)) else {
-        let there: Vec<&str> = SLOTS.iter().map(|slot| slot.info.name.as_str()).collect();
+        let there: Vec<String> = SLOTS.iter().map(|slot| called(&slot.info)).collect();
         let advice = if there.is_empty() {
             format!("No adapter was found. {HOW_TO_INSTALL}")
         } else {
@@ -232,17 +271,28 @@ fn named(
     Ok((slot.device()?, reason.to_owned()))
 }
 
+/// An adapter's name, with what tells it from its equals.
+fn called(info: &DeviceInfo) -> String {
+    match &info.pci_bus_id {
+        Some(at) => format!("{} at {at}", info.name),
+        None => info.name.clone(),
+    }
+}
+
+/// Whether two descriptions are of one adapter: names are those of equal adapters too.
+fn is_same(one: &DeviceInfo, other: &DeviceInfo) -> bool {
+    (one.index, &one.pci_bus_id, &one.name, one.backend)
+        == (other.index, &other.pci_bus_id, &other.name, other.backend)
+}
+
 /// The device that takes the place of one that was lost: on the same adapter.
 pub(crate) fn again(lost: &Device) -> Result<Device> {
     let info = lost.info();
-    let same = |slot: &&Slot| {
-        let other = &slot.info;
-        (&other.name, other.backend, other.kind) == (&info.name, info.backend, info.kind)
-    };
     let gone = || VectorizerError::DeviceLost {
         device: info.name.clone(),
     };
-    SLOTS.iter().find(same).ok_or_else(gone)?.device()
+    let slot = SLOTS.iter().find(|slot| is_same(&slot.info, info));
+    slot.ok_or_else(gone)?.device()
 }
 
 /// A device nobody shares, so that a test can count on its books and break it.
@@ -291,6 +341,74 @@ mod tests {
         }
         let error = choose(&DeviceChoice::Gpu).unwrap_err().to_string();
         assert!(error.contains(HOW_TO_INSTALL), "{error}");
+    }
+
+    /// As a driver describes them: a CPU's GPU, and two equal ones beside it.
+    fn made_up(addresses: [&str; 3]) -> Vec<DeviceInfo> {
+        let of = |name: &str, kind, at: &str| DeviceInfo {
+            name: name.to_owned(),
+            backend: Backend::Vulkan,
+            kind,
+            pci_bus_id: Some(at.to_owned()).filter(|at| !at.is_empty()),
+            tier: testing::device().tier().clone(),
+            ..DeviceInfo::cpu(false)
+        };
+        let [one, two, three] = addresses;
+        let mut infos = vec![
+            of("Big GPU", DeviceKind::Discrete, one),
+            of("Big GPU", DeviceKind::Discrete, two),
+            of("Small GPU", DeviceKind::Integrated, three),
+        ];
+        number(infos.iter_mut());
+        infos
+    }
+
+    fn chosen(infos: &[DeviceInfo], text: &str) -> Option<usize> {
+        let choice: DeviceChoice = text.parse().unwrap();
+        let DeviceChoice::Named(part) = choice else {
+            panic!("{text} is no name");
+        };
+        infos.iter().position(|info| is_called(info, &part))
+    }
+
+    #[test]
+    fn equal_adapters_are_told_apart_by_where_they_are() {
+        let infos = made_up(["0000:01:00.0", "0000:C1:00.0", "0000:00:02.0"]);
+        for (text, place) in [
+            ("big", Some(0)),
+            ("0000:01:00.0", Some(0)),
+            ("0000:c1:00.0", Some(1)),
+            ("C1:00.0", Some(1)),
+            ("#1", Some(1)),
+            ("#2", Some(2)),
+            ("#3", None),
+            ("00:02.0", Some(2)),
+            ("02:00.0", None),
+            ("small", Some(2)),
+        ] {
+            assert_eq!(chosen(&infos, text), place, "{text}");
+        }
+        assert!(called(&infos[1]).contains("C1:00.0"));
+        let taken: Vec<bool> = infos.iter().map(|info| info.taken).collect();
+        assert_eq!(taken, [true, false, false]);
+    }
+
+    #[test]
+    fn a_lost_adapter_is_reopened_as_itself() {
+        for infos in [
+            made_up(["0000:01:00.0", "0000:c1:00.0", ""]),
+            made_up(["", "", ""]),
+            // DX12 says the first one's of both.
+            made_up(["0000:01:00.0", "0000:01:00.0", ""]),
+        ] {
+            for (place, lost) in infos.iter().enumerate() {
+                let again = infos.iter().position(|info| is_same(info, lost));
+                assert_eq!(again, Some(place));
+            }
+        }
+        let infos = made_up(["0000:01:00.0", "0000:01:00.0", ""]);
+        assert_eq!(chosen(&infos, "0000:01:00.0"), None, "of which one is it?");
+        assert_eq!(chosen(&infos, "#1"), Some(1));
     }
 
     #[test]

@@ -79,6 +79,10 @@ mod platform {
         reason = "the Vulkan device is only lent out by an unsafe function"
     )]
     pub(super) fn of(adapter: &wgpu::Adapter) -> Option<Budget> {
+        #[cfg(windows)]
+        if let Some(budget) = of_dx12(adapter) {
+            return Some(budget);
+        }
         // SAFETY: the device is read from and neither kept nor destroyed.
         let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
         let capabilities = vulkan.physical_device_capabilities();
@@ -113,6 +117,27 @@ mod platform {
             },
             used: known.then(|| budget.heap_usage[largest]),
             unified: (0..count).all(|index| local(&index)),
+        })
+    }
+
+    /// What DXGI grants this process of the memory nearest to the GPU.
+    #[cfg(windows)]
+    #[expect(
+        unsafe_code,
+        reason = "the DX12 device is only lent out by an unsafe function"
+    )]
+    fn of_dx12(adapter: &wgpu::Adapter) -> Option<Budget> {
+        // SAFETY: the device is read from and neither kept nor destroyed.
+        let dx12 = unsafe { adapter.as_hal::<wgpu::hal::api::Dx12>() }?;
+        // The default group is the local one.
+        let memory = dx12
+            .raw_adapter()
+            .query_video_memory_info(Default::default())
+            .ok()?;
+        Some(Budget {
+            recommended: memory.Budget,
+            used: Some(memory.CurrentUsage),
+            unified: adapter.get_info().device_type == wgpu::DeviceType::IntegratedGpu,
         })
     }
 }

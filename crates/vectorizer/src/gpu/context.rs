@@ -40,14 +40,15 @@ pub enum DeviceChoice {
     Cpu,
     /// A software adapter such as lavapipe, or an error.
     Software,
-    /// The first adapter whose name contains this, whatever the case of letters, or an error.
+    /// The first adapter whose name contains this, whatever the case of letters, or whose [`DeviceInfo::pci_bus_id`] it is, or with `#`
+    /// before it [`DeviceInfo::index`]; or an error.
     Named(String),
 }
 
 impl FromStr for DeviceChoice {
     type Err = VectorizerError;
 
-    /// `auto`, `gpu`, `cpu`, `software`, or a part of an adapter's name.
+    /// `auto`, `gpu`, `cpu`, `software`, a part of an adapter's name, its PCI address, or `#` and its place.
     fn from_str(text: &str) -> Result<Self> {
         Ok(match text.trim().to_lowercase().as_str() {
             "" | "auto" => Self::Auto,
@@ -84,7 +85,7 @@ impl DeviceChoice {
             Err(std::env::VarError::NotUnicode(text)) => Err(VectorizerError::NoDevice {
                 wanted: text.to_string_lossy().into_owned(),
                 advice: format!(
-                    "{DEVICE_VARIABLE} takes auto, gpu, cpu, software or a part of an adapter's name"
+                    "{DEVICE_VARIABLE} takes auto, gpu, cpu, software, a part of an adapter's name, its PCI address or # and its place"
                 ),
             }),
         }
@@ -99,8 +100,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// The device that `VECTORIZER_DEVICE` asks for (`auto`, `gpu`, `cpu`, `software`, or a part of an adapter's
-    /// name). Without it: Metal on macOS; elsewhere a discrete, else an integrated GPU over Vulkan or DX12; else the
+    /// The device that `VECTORIZER_DEVICE` asks for (`auto`, `gpu`, `cpu`, `software`, a part of an adapter's
+    /// name, its PCI address, or `#` and its place). Without it: Metal on macOS; elsewhere a discrete, else an integrated GPU over Vulkan or DX12; else the
     /// CPU engine, and [`Context::reason`] says why. The first call of a process asks the drivers, later ones share what it found.
     ///
     /// # Errors

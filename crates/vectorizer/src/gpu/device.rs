@@ -87,6 +87,10 @@ pub struct DeviceInfo {
     pub backend: Backend,
     /// What sort it is.
     pub kind: DeviceKind,
+    /// Its place among the adapters that this process found, best first; `None` for the CPU engine. `#0` chooses the first.
+    pub index: Option<usize>,
+    /// Where it is plugged in, as in `0000:01:00.0`, where the driver says: what tells equal adapters apart and chooses one.
+    pub pci_bus_id: Option<String>,
     /// PCI's number of its vendor; 0 where there is none.
     pub vendor_id: u32,
     /// And of the device.
@@ -108,6 +112,8 @@ impl DeviceInfo {
             name: "CPU".to_owned(),
             backend: Backend::Cpu,
             kind: DeviceKind::Cpu,
+            index: None,
+            pci_bus_id: None,
             vendor_id: 0,
             device_id: 0,
             driver: String::new(),
@@ -120,6 +126,9 @@ impl DeviceInfo {
 
 /// Where no limit is set, this share of what a device recommends may be taken: the rest is for the driver, and for those who draw.
 pub const DEFAULT_SHARE: f64 = 0.9;
+
+/// Where a GPU does not say what it recommends, no more than this may be taken, in bytes.
+pub const UNKNOWN_LIMIT: u64 = 4 << 30;
 
 /// Bytes that stay free when vectors or links are added, at most.
 const RESERVE: u64 = 1 << 20;
@@ -217,7 +226,8 @@ impl Device {
     pub(crate) fn opened(info: DeviceInfo, mut hardware: Hardware, lost: Option<&Self>) -> Self {
         // What was spilled from a device that was lost belongs on the one that takes its place.
         let absent = lost.map_or_else(Absent::default, |lost| Arc::clone(&lost.inner.absent));
-        let ledger = Ledger::new(default_limit(info.memory));
+        // What goes beyond a GPU's memory may lie in the host's without a word.
+        let ledger = Ledger::new(default_limit(info.memory).or(Some(UNKNOWN_LIMIT)));
         hardware.obey(ledger.faults().clone());
         let tuning = file::in_use(file::Place::of(&info), &info);
         Self::of(Inner {

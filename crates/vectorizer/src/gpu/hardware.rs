@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Result, VectorizerError};
 use crate::gpu::faults::{Fault, Faults, Point};
+use crate::gpu::lanes;
 use crate::gpu::programs::Programs;
 use crate::gpu::tiers::Tier;
 
@@ -36,6 +37,8 @@ pub(crate) struct Hardware {
     programs: Programs,
     health: Arc<Health>,
     faults: Faults,
+    /// Whether subgroups came out whole when they were tried.
+    whole_subgroups: AtomicBool,
 }
 
 impl Hardware {
@@ -70,7 +73,7 @@ impl Hardware {
             tracing::error!(device = of, ?reason, message, "the device is lost");
             listener.lost.store(true, Ordering::Release);
         });
-        Ok(Self {
+        let hardware = Self {
             name,
             adapter: adapter.clone(),
             device,
@@ -78,7 +81,24 @@ impl Hardware {
             programs: Programs::default(),
             health,
             faults: Faults::default(),
-        })
+            whole_subgroups: AtomicBool::new(true),
+        };
+        if features.contains(wgpu::Features::SUBGROUP) {
+            let whole = lanes::are_whole(&hardware);
+            hardware.whole_subgroups.store(whole, Ordering::Relaxed);
+        }
+        Ok(hardware)
+    }
+
+    /// Whether subgroups are whole, as far as a trial tells; kernels that count on it are not taken where they are not.
+    pub(crate) fn has_whole_subgroups(&self) -> bool {
+        self.whole_subgroups.load(Ordering::Relaxed)
+    }
+
+    /// As if the trial had come out so.
+    #[cfg(test)]
+    pub(crate) fn pretend_lanes(&self, whole: bool) {
+        self.whole_subgroups.store(whole, Ordering::Relaxed);
     }
 
     /// The adapter, to be asked for figures.

@@ -74,13 +74,10 @@ pub(super) fn choose(
         SearchPath::Graph if sizes.count > 0 && sizes.walked == 0 => {
             Err(VectorizerError::SearchFailed)
         }
-        SearchPath::Graph if ef > max_ef => Err(VectorizerError::InvalidEf {
-            actual: ef,
-            max: max_ef,
-        }),
-        _ if sparse => Ok(Choice::Exact),
+        // A beam wider than the engine's gives way to what is at least as good, so that every device answers.
+        _ if sparse || ef > max_ef => Ok(Choice::Exact),
         SearchPath::Graph => Ok(Choice::Graph { ef }),
-        SearchPath::Auto if sizes.linked == 0 || ef > max_ef => Ok(Choice::Exact),
+        SearchPath::Auto if sizes.linked == 0 => Ok(Choice::Exact),
         SearchPath::Auto => {
             // The paper's cost: the beam's slots are expanded once each, about half of their links being new.
             let walked = ef.saturating_mul(config.max_connections);
@@ -183,18 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn a_beam_beyond_the_engine_is_exact_or_an_error() {
+    fn a_beam_beyond_the_engine_is_exact() {
         let many = Sizes { k: 2000, ..SIZES };
-        assert_eq!(chosen(many, SearchPath::Auto, None), Ok(Choice::Exact));
-        let error = chosen(many, SearchPath::Graph, None).unwrap_err();
-        assert_eq!(
-            error,
-            VectorizerError::InvalidEf {
-                actual: 2000,
-                max: 1024
-            }
-        );
-        assert!(chosen(SIZES, SearchPath::Auto, Some(0)).is_err());
+        for path in [SearchPath::Auto, SearchPath::Graph] {
+            assert_eq!(chosen(many, path, None), Ok(Choice::Exact));
+            assert_eq!(chosen(SIZES, path, Some(1025)), Ok(Choice::Exact));
+            assert!(chosen(SIZES, path, Some(0)).is_err());
+            assert!(chosen(SIZES, path, Some(MAX_EF + 1)).is_err());
+        }
     }
 
     #[test]

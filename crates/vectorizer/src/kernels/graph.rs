@@ -207,8 +207,10 @@ pub(crate) static ALL: [&Kernel; 14] = [
 
 /// The widest beam of a kernel.
 pub(crate) const MAX_BEAM: usize = 1024;
-/// Workgroup memory up to which enough walks run side by side.
-const LIGHT: u32 = 16 << 10;
+/// The widest beam of a kernel that needs no more than [`LIGHT`].
+pub(crate) const LIGHT_BEAM: usize = 256;
+/// Workgroup memory up to which enough walks run side by side, and which every device has.
+pub(crate) const LIGHT: u32 = 16 << 10;
 /// The largest query, in vec4, that is kept in workgroup memory.
 const SHARED_PARTS: u32 = 512;
 /// Threads that score what one walk found.
@@ -303,7 +305,11 @@ pub(crate) fn constants(
         // A reset leaves the queue in the table, and room for what comes next up to three quarters.
         let least = ((queue + fresh) * 4 / 3 + 1).next_power_of_two();
         // Wide beams need what every device has beyond the least that WebGPU promises.
-        let limit = if queue > 256 { 2 * LIGHT } else { LIGHT };
+        let limit = if queue as usize > LIGHT_BEAM {
+            2 * LIGHT
+        } else {
+            LIGHT
+        };
         let shared = shape.parts <= SHARED_PARTS && lists + 16 * shape.parts + 4 * least <= limit;
         let query = if shared { shape.parts } else { 1 };
         let visited = visited_room(queue, least, shape.few, limit - lists - 16 * query);

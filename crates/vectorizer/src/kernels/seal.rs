@@ -4,7 +4,7 @@ use crate::kernels::{Kernel, Part};
 
 crate::kernels::params! {
     /// Parameters of `seal`.
-    SealParams { at, mark }
+    SealParams { at, work, submission }
 }
 
 /// Writes a mark.

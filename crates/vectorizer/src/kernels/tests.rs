@@ -11,7 +11,7 @@ use crate::gpu::tiers::Tier;
 use crate::gpu::tuning::Tuning;
 use crate::kernels::exact::products::{Matrices, Multiplier};
 use crate::kernels::graph::{self, GraphShape};
-use crate::kernels::{Constant, RowsShape, Specialised, exact, seal};
+use crate::kernels::{Constant, RowsShape, Specialised, exact, lanes, seal};
 
 /// The smallest workgroup memory of a device we run on.
 const WORKGROUP_BYTES: u32 = 16 << 10;
@@ -63,6 +63,7 @@ fn every_used() -> Vec<Specialised> {
         subgroups: false,
         constants: Vec::new(),
     });
+    all.extend([64, 128, 256].map(lanes::specialised));
     let mut seen = hashbrown::HashSet::new();
     all.retain(|kernel| seen.insert((kernel.kernel.entry, kernel.source())));
     all

@@ -110,3 +110,27 @@ fn other_parameters_keep_the_rules() {
         }
     }
 }
+
+#[test]
+fn k_beyond_what_a_device_walks_with_is_answered_on_every_engine() {
+    let (count, dimension, k) = (1_800, 4, 1_500);
+    let rows = integer_rows(21, count, dimension);
+    let queries = integer_rows(22, 3, dimension);
+    for context in contexts() {
+        let graph = built(&context, dimension, DistanceMetric::Euclidean, &rows);
+        let answer = graph.search(&queries, k, &GRAPH).unwrap();
+        assert_eq!(answer.hits.width(), k, "{context}");
+        let exactly = SearchOptions {
+            path: SearchPath::Exact,
+            ..GRAPH
+        };
+        let exact = graph.search(&queries, k, &exactly).unwrap();
+        assert!(
+            answer == exact || answer.path == SearchPath::Graph,
+            "{context}"
+        );
+        if !context.device().is_cpu() {
+            assert_eq!(answer.path, SearchPath::Exact, "{context}");
+        }
+    }
+}

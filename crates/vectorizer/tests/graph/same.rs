@@ -99,3 +99,53 @@ fn an_answer_does_not_depend_on_the_batch() {
         }
     }
 }
+
+/// In batches of the plan's own: below so many everything is linked in one go, by exact neighbours. With every access of a kernel checked it would
+/// take minutes; see `scripts/test-release`.
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_large_collection_is_linked_batch_by_batch_to_the_same_graph() {
+    let (count, dimension) = (17_500, 6);
+    let rows: Vec<f32> = {
+        let mut random = fastrand::Rng::with_seed(12);
+        (0..count * dimension)
+            .map(|_| f32::from(random.i16(-500..=500)))
+            .collect()
+    };
+    let options = CollectionOptions {
+        hnsw: HnswConfig {
+            max_connections: 4,
+            ef_construction: 24,
+            ..HnswConfig::default()
+        },
+        ..CollectionOptions::default()
+    };
+    let graphs: Vec<_> = contexts()
+        .iter()
+        .map(|context| {
+            let metric = DistanceMetric::Euclidean;
+            let mut graph = HnswGraph::new(context, dimension, metric, options).unwrap();
+            graph.append(&rows).unwrap();
+            let mut batches = 0;
+            graph
+                .build(|_| {
+                    batches += 1;
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert!(batches > 20, "{batches} batches");
+            graph.check().unwrap();
+            graph
+        })
+        .collect();
+    let found = graphs[0]
+        .search(&rows[..200 * dimension], 10, &GRAPH)
+        .unwrap();
+    for other in &graphs[1..] {
+        for level in 0..=graphs[0].stats().top_level {
+            assert_eq!(other.links(level).unwrap(), graphs[0].links(level).unwrap());
+        }
+        let theirs = other.search(&rows[..200 * dimension], 10, &GRAPH).unwrap();
+        assert_eq!(theirs, found);
+    }
+}

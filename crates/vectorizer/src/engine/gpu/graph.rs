@@ -88,6 +88,8 @@ impl Graph {
 
     /// With a limit of the caller's on the rows of a chunk.
     pub(super) fn with_chunks_of(layout: Layout, most: u64) -> Self {
+        // Kernels count the places of a chunk in 32 bits; bindings may be larger than that.
+        let most = most.min(u64::from(u32::MAX) / layout.degree(0) as u64);
         Self {
             layout,
             shift: most.max(1).ilog2().min(30),
@@ -426,4 +428,33 @@ pub(super) fn levels_of(levels: &[u8]) -> impl Iterator<Item = usize> + use<> {
     let top = levels.iter().copied().max().map_or(0, usize::from);
     let range: Range<usize> = 0..top + usize::from(!levels.is_empty());
     range.rev()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Scoring;
+    use crate::engine::gpu::tests::layout;
+
+    #[test]
+    fn places_of_a_chunk_are_counted_in_32_bits() {
+        for max_connections in [2, 16, 17, 32, 48, 64] {
+            let layout = Layout {
+                max_connections,
+                ..layout(4, Scoring::NegativeDot)
+            };
+            let degree = layout.degree(0) as u64;
+            // More than any binding has, what a Mac's have, and less than fits.
+            for most in [u64::MAX, (36 << 30) / (4 * degree), 1_000, 1, 0] {
+                let rows = 1 << Graph::with_chunks_of(layout, most).shift();
+                assert!(rows * degree <= u64::from(u32::MAX), "{rows} rows");
+                assert!(rows <= most.max(1));
+            }
+            let rows = 1 << Graph::with_chunks_of(layout, u64::MAX).shift();
+            assert!(
+                rows * degree * 2 > u64::from(u32::MAX),
+                "not larger than need be"
+            );
+        }
+    }
 }

@@ -24,8 +24,8 @@ pub(super) struct Seal {
     device: Device,
     program: Arc<Program>,
     marks: PooledBuffer,
-    /// What a mark is; no other piece of work of the device has the same.
-    mark: u32,
+    /// What its marks begin with; no other piece of work of the process has the same.
+    number: u32,
     set: AtomicU32,
 }
 
@@ -57,9 +57,9 @@ impl Seal {
         })?;
         Ok(Self {
             program,
-            marks: pool.lend(Purpose::Storage, "marks", u64::from(MARKS) * 4)?,
+            marks: pool.lend(Purpose::Storage, "marks", Self::BYTES)?,
             // Never 0, which fresh memory holds.
-            mark: NEXT.fetch_add(1, Ordering::Relaxed) | 1 << 31,
+            number: NEXT.fetch_add(1, Ordering::Relaxed) | 1 << 31,
             set: AtomicU32::new(0),
             device,
         })
@@ -78,10 +78,11 @@ impl Seal {
 
     /// Ends a submission with the next mark. There is room for some hundred; see [`Seal::is_full`].
     pub(super) fn set<'a>(&'a self, recorder: &mut Recorder<'a>) {
-        let at = self.set.fetch_add(1, Ordering::Relaxed);
+        let submission = self.set.fetch_add(1, Ordering::Relaxed);
         let params = SealParams {
-            at: at % MARKS,
-            mark: self.mark.wrapping_add(at),
+            at: submission % MARKS,
+            work: self.number,
+            submission,
         };
         recorder.dispatch(&self.program, &params, &[(1, &self.marks)], &[], [1, 1]);
     }
@@ -103,17 +104,11 @@ impl Seal {
     }
 
     /// The bytes of all marks.
-    pub(super) const BYTES: u64 = MARKS as u64 * 4;
+    pub(super) const BYTES: u64 = MARKS as u64 * size_of::<[u32; 2]>() as u64;
 
     /// Whether these bytes hold every mark that was set.
     pub(super) fn holds(&self, bytes: &[u8]) -> bool {
-        let set = self.set.load(Ordering::Relaxed);
-        let latest = set.saturating_sub(MARKS)..set;
-        let mut marks = latest.map(|at| (at % MARKS, self.mark.wrapping_add(at)));
-        marks.all(|(at, mark)| {
-            let word = bytes.get(at as usize * 4..).and_then(|rest| rest.get(..4));
-            word.is_some_and(|word| bytemuck::pod_read_unaligned::<u32>(word) == mark)
-        })
+        holds(bytes, self.number, self.set.load(Ordering::Relaxed))
     }
 
     /// The error for work without its mark.
@@ -150,6 +145,18 @@ impl Seal {
         )?;
         if holds { Ok(()) } else { Err(self.broken()) }
     }
+}
+
+/// Whether these bytes hold the marks of the latest of `set` submissions of the piece of work of this number.
+fn holds(bytes: &[u8], number: u32, set: u32) -> bool {
+    let mut latest = set.saturating_sub(MARKS)..set;
+    latest.all(|submission| {
+        let at = (submission % MARKS) as usize * size_of::<[u32; 2]>();
+        let mark = bytes.get(at..at + size_of::<[u32; 2]>());
+        mark.is_some_and(|mark| {
+            bytemuck::pod_read_unaligned::<[u32; 2]>(mark) == [number, submission]
+        })
+    })
 }
 
 /// The most bytes of a piece that is read back.
@@ -217,4 +224,55 @@ pub(super) fn read_sealed(
         },
     )?;
     if holds { Ok(()) } else { Err(seal.broken()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a buffer holds after `set` submissions of a piece of work, all of them carried out.
+    fn marks(number: u32, set: u32) -> Vec<[u32; 2]> {
+        let mut marks = vec![[0; 2]; MARKS as usize];
+        for submission in 0..set {
+            marks[(submission % MARKS) as usize] = [number, submission];
+        }
+        marks
+    }
+
+    #[test]
+    fn marks_prove_their_own_work_however_long_the_work_before_was() {
+        for set in [1, 2, 255, 256, 257, 600, 70_000] {
+            let left: Vec<[u32; 2]> = marks(7, set);
+            let left = bytemuck::cast_slice(&left);
+            assert!(holds(left, 7, set));
+            // The next piece of work finds the buffer as it was left, and the device does nothing.
+            for number in [8, 9, 7 + 256, 7 | 1 << 31] {
+                for next in [1, 2, 256, 300] {
+                    assert!(!holds(left, number, next), "{set}, then {next} of {number}");
+                }
+            }
+            assert!(!holds(left, 7, set + 1), "{set} are not one more");
+        }
+    }
+
+    #[test]
+    fn bytes_that_end_early_prove_nothing() {
+        let left = marks(3, 5);
+        let left: &[u8] = bytemuck::cast_slice(&left);
+        assert!(holds(&left[..40], 3, 5));
+        assert!(!holds(&left[..39], 3, 5));
+    }
+
+    #[test]
+    fn a_piece_of_work_of_many_submissions_is_proved_by_the_device() {
+        let device = crate::gpu::testing::device();
+        let pool = MetalBufferPool::new(device.clone());
+        let seal = Seal::of(&pool).unwrap();
+        for _ in 0..MARKS + 3 {
+            let mut recorder = Recorder::new(&device);
+            seal.set(&mut recorder);
+            recorder.submit().unwrap();
+        }
+        seal.prove().unwrap();
+    }
 }

@@ -483,3 +483,33 @@ fn a_lost_device_is_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn where_subgroups_are_partial_lanes_do_not_exchange() {
+    let device = testing::fresh_device();
+    let layout = layout(24, Scoring::SquaredEuclidean);
+    let data = Numbers(10).reals(300 * 24);
+    let answer = || {
+        let mut engine = GpuEngine::new(&device, layout).unwrap();
+        let staged = engine.stage_rows(&data).unwrap();
+        engine.commit_rows(staged);
+        let hits = engine.exact(&data[..24 * 20], 10, 0..300, None).unwrap();
+        (engine.exchange, hits)
+    };
+    let (exchange, whole) = answer();
+    assert_eq!(
+        exchange,
+        device.tier().subgroups.is_some_and(|(least, _)| least >= 8)
+    );
+    device.hardware().unwrap().pretend_lanes(false);
+    assert_eq!(answer(), (false, whole));
+}
+
+#[test]
+fn a_device_with_little_workgroup_memory_takes_narrower_beams() {
+    let mut engine = engine(layout(4, Scoring::NegativeDot), &[]);
+    for (bytes, beam) in [(16 << 10, 256), ((32 << 10) - 1, 256), (32 << 10, 1024)] {
+        engine.tier.workgroup_bytes = bytes;
+        assert_eq!(engine.max_ef(), beam);
+    }
+}

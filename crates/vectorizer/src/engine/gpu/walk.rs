@@ -7,12 +7,11 @@ use crate::engine::gpu::record::{Recorder, grid, hardware, read_back};
 use crate::engine::gpu::rows::{Rows, small};
 use crate::engine::gpu::transfer::{upload_now, upload_queries};
 use crate::engine::gpu::{GpuEngine, codes};
-use crate::engine::{Hits, Neighbor, SlotSet, Walk, scored_again};
+use crate::engine::{Engine, Hits, Neighbor, SlotSet, Walk, scored_again};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
-    AgainParams, GraphShape, MAX_BEAM, SCORE_AGAIN, WALK_AMONG, WALK_EXTERNAL, WalkParams,
-    constants,
+    AgainParams, GraphShape, SCORE_AGAIN, WALK_AMONG, WALK_EXTERNAL, WalkParams, constants,
 };
 use crate::kernels::{Constant, Kernel, Specialised};
 
@@ -91,9 +90,10 @@ impl GpuEngine {
         walk: &Walk,
         allowed: Option<&SlotSet>,
     ) -> Result<Hits> {
-        if walk.ef > MAX_BEAM {
+        let widest = self.max_ef();
+        if walk.ef > widest {
             return Err(hardware(&self.device)?.failed(format!(
-                "a walk on this device holds at most {MAX_BEAM} slots, {} were asked for: lower ef, or search exactly",
+                "a walk on this device holds at most {widest} slots, {} were asked for: lower ef, or search exactly",
                 walk.ef
             )));
         }

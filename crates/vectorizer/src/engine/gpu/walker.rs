@@ -11,11 +11,13 @@ use crate::engine::gpu::rows::{self, Rows, small};
 use crate::engine::gpu::seal::Seal;
 use crate::engine::gpu::transfer::upload;
 use crate::engine::gpu::{GpuEngine, codes};
-use crate::engine::{Changes, Counters, Hits, Layout, LevelLinks, Selection, SlotSet, Walk};
+use crate::engine::{
+    Changes, Counters, Engine, Hits, Layout, LevelLinks, Selection, SlotSet, Walk,
+};
 use crate::error::Result;
 use crate::gpu::device::Device;
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
-use crate::kernels::graph::{MAX_BEAM, WRITE_MEMBERS, WriteParams};
+use crate::kernels::graph::{WRITE_MEMBERS, WriteParams};
 
 /// A GPU engine of which only that is there which walks need.
 #[derive(Debug)]
@@ -43,7 +45,9 @@ struct LevelWrites {
 
 impl Walker {
     /// The widest beam of a walk.
-    pub(crate) const MAX_EF: usize = MAX_BEAM;
+    pub(crate) fn max_ef(&self) -> usize {
+        self.0.max_ef()
+    }
 
     /// Nothing yet, on `device`.
     ///

@@ -9,6 +9,8 @@ use crate::gpu::device::{Backend, DeviceInfo};
 
 fn info() -> DeviceInfo {
     DeviceInfo {
+        index: Some(0),
+        pci_bus_id: None,
         name: "Abacus 3000 / \"Pro\"".to_owned(),
         backend: Backend::Vulkan,
         kind: DeviceKind::Discrete,
