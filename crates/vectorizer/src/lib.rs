@@ -46,6 +46,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod filter;
+mod fork;
 pub mod gpu;
 pub mod hnsw;
 pub mod interop;

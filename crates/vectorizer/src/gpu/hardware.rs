@@ -36,6 +36,8 @@ pub(crate) struct Hardware {
     programs: Programs,
     health: Arc<Health>,
     faults: Faults,
+    /// Who opened it: a driver does not go along to a forked child.
+    generation: u32,
 }
 
 impl Hardware {
@@ -78,6 +80,7 @@ impl Hardware {
             programs: Programs::default(),
             health,
             faults: Faults::default(),
+            generation: crate::fork::generation(),
         })
     }
 
@@ -179,8 +182,13 @@ impl Hardware {
     /// Nothing, if the device can be used.
     ///
     /// # Errors
-    /// The device is lost, or an error came up since the last call.
+    /// The device is lost, or an error came up since the last call; or this is a forked child of the process that opened it.
     pub(crate) fn alive(&self) -> Result<()> {
+        if self.generation != crate::fork::generation() {
+            return Err(VectorizerError::Forked {
+                reason: "its device belongs to the process that opened it",
+            });
+        }
         if self.is_lost() {
             return Err(self.lost());
         }

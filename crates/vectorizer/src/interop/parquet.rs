@@ -114,7 +114,7 @@ pub fn export(
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
     let path = path.as_ref();
-    let frozen = collection.freeze();
+    let frozen = collection.freeze()?;
     let columns = columns(&frozen);
     let element = Arc::new(Field::new("element", DataType::Float32, false));
     let dimension = i32::try_from(collection.dimension()).unwrap_or(i32::MAX);
