@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vectorizer::config::{FullRows, HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision};
+use vectorizer::config::{
+    FullRows, HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision, effective_threads,
+};
 use vectorizer::models::DistanceMetric;
 
 use crate::add::AddArguments;
@@ -181,8 +183,8 @@ pub(crate) struct SearchArguments {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) collection: CollectionArguments,
-    /// Threads of the CPU engine; 0 is all cores.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
+    /// Threads of the CPU engine, at most four for each core, or 64 where that is more; 0 is one for each core.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = threads)]
     pub(crate) threads: usize,
     /// Links a vector makes (the paper's M); level 0 holds twice as many.
     #[arg(long, value_name = "LINKS", default_value_t = HnswConfig::default().max_connections,
@@ -250,4 +252,18 @@ impl From<Metric> for DistanceMetric {
             Metric::Dot => Self::DotProduct,
         }
     }
+}
+
+/// A number of threads, all of which work on this machine.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    let threads: usize = text
+        .parse()
+        .map_err(|_| "expected a whole number".to_owned())?;
+    let most = effective_threads(MAX_THREADS);
+    if threads > most {
+        return Err(format!(
+            "at most {most} threads work on this machine: four for each core, or 64 where that is more"
+        ));
+    }
+    Ok(threads)
 }

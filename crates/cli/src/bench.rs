@@ -7,9 +7,7 @@ use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
-use vectorizer::config::{
-    CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_EF, MAX_THREADS, Precision,
-};
+use vectorizer::config::{CollectionOptions, HnswConfig, MAX_CONNECTIONS, MAX_EF, Precision};
 use vectorizer_bench::dataset::DataSet;
 use vectorizer_bench::ids::IdTable;
 use vectorizer_bench::lines::{Line, Run, Writer};
@@ -104,9 +102,9 @@ pub(crate) struct BenchArguments {
     precision: Vec<Precision>,
     #[command(flatten)]
     place: PlaceArguments,
-    /// Threads of the CPU engine and of peers; 0 is all cores.
+    /// Threads of the CPU engine and of peers, at most four for each core, or 64 where that is more; 0 is one for each core.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "0",
-        value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
+        value_parser = crate::args::threads)]
     threads: Vec<usize>,
     /// Queries of one call, tried with one beam width.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "1,10,100,1000",

@@ -5,11 +5,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 use vectorizer::collection::{Collection, OpenOptions, Opening};
-use vectorizer::config::MAX_THREADS;
 
-use crate::args::PlaceArguments;
+use crate::args::{PlaceArguments, threads};
 use crate::failure::Result;
 use crate::memory::CollectionArguments;
 use crate::progress::Stage;
@@ -30,8 +28,8 @@ pub(crate) struct IndexArguments {
 pub(crate) struct OpenArguments {
     #[command(flatten)]
     pub(crate) collection: CollectionArguments,
-    /// Threads of the CPU engine; 0 is all cores.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = RangedU64ValueParser::<usize>::new().range(..=MAX_THREADS as u64))]
+    /// Threads of the CPU engine, at most four for each core, or 64 where that is more; 0 is one for each core.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = threads)]
     pub(crate) threads: usize,
     #[command(flatten)]
     pub(crate) place: PlaceArguments,

@@ -18,6 +18,13 @@
 //! - `fallback`: what happens when the device is full or lost: refused, spilled to RAM, mirrored there; and the way back.
 //! - `frozen`: held still, for files.
 //! - `coalesce`: single queries of many threads, together to the device.
+//! - `writing`: the writers' lock, and who may not wait for it.
+//! - `remembered`: answers to filters, for as long as nothing changes.
+//! - `question`: a filter with functions of the caller's in it, which are asked without a lock.
+//!
+//! Locks are taken in this order: writers, state, standing. Functions of the caller's (predicates, listeners, progress) are called without a
+//! lock, but for two: an export's progress and a predicate of `delete_by` are called while writers are held back. They can read; what they
+//! try to write is refused.
 
 use std::sync::Arc;
 
@@ -43,24 +50,29 @@ mod ids;
 pub(crate) mod journal;
 mod payloads;
 mod places;
+mod question;
+mod remembered;
 mod salvage;
 mod search;
 mod select;
 mod upkeep;
 mod write;
+mod writing;
 
-pub use filtered::{Cursor, FilterStats, Item, Page, Vectors};
+pub use filtered::{Cursor, Item, Page, Vectors};
 pub(crate) use frozen::Frozen;
+pub use remembered::FilterStats;
 pub use select::{Explanation, Means, Step};
 
 use coalesce::Coalescer;
 pub use fallback::{Fallback, FallbackKind};
 use fallback::{Mirror, Standing};
-use filtered::Selections;
 use ids::Ids;
 use journal::{Change, Journal};
 use payloads::Payloads;
 use places::Places;
+use remembered::Selections;
+use writing::{Process, Writing};
 
 pub use durable::{OpenOptions, Opening};
 
@@ -100,6 +112,7 @@ pub struct Collection {
     selections: Selections,
     /// Who that is, where the collection is kept on disk.
     store: Option<Arc<Store>>,
+    process: Process,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +137,8 @@ struct State {
     places: Places,
     /// Grows with every change of what filters look at.
     version: u64,
+    /// Grows when slots are numbered anew.
+    numbering: u64,
     /// The same vectors and links in RAM, where the policy wants it.
     mirror: Option<Mirror>,
 }
@@ -136,6 +151,7 @@ impl State {
             payloads: Payloads::default(),
             places: Places::default(),
             version: 0,
+            numbering: 0,
             mirror: None,
         }
     }
@@ -150,6 +166,7 @@ impl State {
     /// What hangs on slots follows them to their new numbers; [`NO_SLOT`](crate::engine::NO_SLOT) is for those that are gone. The order stays.
     fn renumber(&mut self, numbers: &[u32]) {
         self.version += 1;
+        self.numbering += 1;
         self.payloads.renumber(numbers);
         self.places.renumber(numbers);
     }
@@ -282,6 +299,7 @@ impl Collection {
             journal: None,
             selections: Selections::default(),
             store: None,
+            process: Process::here(),
         })
     }
 

@@ -225,6 +225,22 @@ pub enum VectorizerError {
         /// The device's name.
         device: String,
     },
+    /// A function of the caller's, called by a collection while it holds writers back, tried to change that collection: it would wait for
+    /// itself.
+    #[error(
+        "this thread is inside a function that the collection calls while it holds writers back (the progress of an export, or a predicate \
+         of delete_by): it can read the collection there; change it when that call has returned"
+    )]
+    InsideCallback,
+    /// A forked child process used what only its parent can use.
+    #[error(
+        "this process was forked from the one that opened the collection or device, and cannot do this with it: {reason}; open it in the \
+         child, after the fork"
+    )]
+    Forked {
+        /// What stands in the way.
+        reason: &'static str,
+    },
     /// The caller asked for a stop.
     #[error("stopped at the caller's wish; what was finished before stays")]
     Cancelled,

@@ -1,6 +1,7 @@
 //! Which vectors may be found: conditions on ids and payloads, in the shape that people know from Qdrant.
 //!
 //! - `condition`, `value`: what a filter is made of.
+//! - `list`: ids and values that conditions share when they are cloned.
 //! - `json`: reading and writing it, with errors that say where.
 //! - `number`, `time`: what is compared with what, exactly.
 //! - `path`: the way from a payload to values, `a.b[].c`.
@@ -85,6 +86,7 @@ use crate::models::Payload;
 
 mod condition;
 mod json;
+mod list;
 mod number;
 mod path;
 mod plan;
@@ -92,6 +94,7 @@ mod time;
 mod value;
 
 pub use condition::{Condition, IdPredicate};
+pub use list::List;
 pub use number::Number;
 pub(crate) use path::Path;
 pub(crate) use plan::{Field, Interval, Node, Plan, Seen, Test};
@@ -193,7 +196,45 @@ impl Filter {
     /// # Errors
     /// [`VectorizerError::InvalidFilter`] says where, what was expected and what stood there.
     pub fn validate(&self) -> Result<()> {
+        // Without building anything; what is wrong, and where, is said by whoever builds.
+        if plan::is_sound(self) {
+            return Ok(());
+        }
         Plan::new(self).map(drop)
+    }
+
+    /// Whether a function of the caller's has a say.
+    pub(crate) fn has_predicate(&self) -> bool {
+        self.conditions().any(|condition| match condition {
+            Condition::Predicate(_) => true,
+            Condition::Filter(filter) | Condition::Nested { filter, .. } => filter.has_predicate(),
+            _ => false,
+        })
+    }
+
+    fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        [&self.must, &self.should, &self.must_not]
+            .into_iter()
+            .flatten()
+    }
+
+    /// About how many bytes its lists take.
+    pub(crate) fn bytes(&self) -> usize {
+        let each = self.conditions().map(|condition| {
+            size_of::<Condition>()
+                + match condition {
+                    Condition::HasId(ids) => {
+                        ids.iter().map(|id| id.len() + size_of::<String>()).sum()
+                    }
+                    Condition::Match {
+                        matches: Match::Any(these) | Match::Except(these),
+                        ..
+                    } => these.iter().map(Scalar::bytes).sum(),
+                    Condition::Filter(filter) | Condition::Nested { filter, .. } => filter.bytes(),
+                    _ => 0,
+                }
+        });
+        each.sum()
     }
 
     /// Holds one vector against it.

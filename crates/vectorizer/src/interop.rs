@@ -8,7 +8,8 @@
 //! | [`hnswlib`] | yes | numbers, or in a file beside | | yes |
 //!
 //! What goes out is what is there when the call begins: writers wait until the file is written, searches do not. A file is written under another
-//! name and renamed when it is whole. What comes in goes through the same door as [`Collection::add_vectors_batch`](crate::collection::Collection::add_vectors_batch), batch by
+//! name and renamed when it is whole. The progress function of an export is called meanwhile: it may read the collection, on any thread, and a change that it
+//! tries is refused ([`InsideCallback`](crate::error::VectorizerError::InsideCallback)); it must not wait for another thread that writes. That of an import may read and write. What comes in goes through the same door as [`Collection::add_vectors_batch`](crate::collection::Collection::add_vectors_batch), batch by
 //! batch: an error names the place in the file ([`VectorizerError::InFile`]), and what came in the batches before it stays. Of vectors with one id in a
 //! file the last counts with [`Existing::Replace`], wherever they stand; else the second is refused.
 //!

@@ -51,6 +51,7 @@ pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod filter;
+mod fork;
 pub mod gpu;
 pub mod hnsw;
 pub mod interop;

@@ -77,7 +77,19 @@ proptest! {
     ) {
         let collection = empty(&Context::cpu());
         let mut model: Vec<(usize, Option<Value>)> = Vec::new();
+        let asked: Vec<_> = filters.iter().map(|json| (json, Filter::from_value(json).unwrap())).collect();
         for step in steps {
+            // What each filter was answered is remembered, and asked for again after the change.
+            for _ in 0..2 {
+                for (json, filter) in &asked {
+                    let left: Vec<_> = model
+                        .iter()
+                        .filter(|(number, payload)| naive::holds(json, &number.to_string(), payload.as_ref()))
+                        .map(|(number, _)| number.to_string())
+                        .collect();
+                    prop_assert_eq!(passing(&collection, filter), left, "{} before {:?}", json, step);
+                }
+            }
             match step {
                 Step::Put(number, payload) => {
                     collection.upsert_vector(vector(number, payload.clone())).unwrap();

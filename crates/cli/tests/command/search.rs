@@ -289,6 +289,28 @@ fn bad_input_is_one_line_and_status_two() {
 }
 
 #[test]
+fn more_threads_than_are_of_use_are_refused_with_words() {
+    let data = Data::new();
+    let good = [data.path("base.npy"), data.path("queries.npy")];
+    let with = |threads: &str| {
+        let more = ["--metric", "euclidean", "--threads", threads];
+        run(&search(&good, &more))
+    };
+    for threads in ["1024000", "-1", "many"] {
+        let output = with(threads);
+        assert_eq!(output.status.code(), Some(2), "{threads}");
+        assert_eq!(stdout(&output), "");
+    }
+    let output = with("1024000");
+    assert!(
+        stderr(&output).contains("four for each core"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(with("64").status.success());
+}
+
+#[test]
 fn a_failed_search_leaves_no_file_and_spoils_none() {
     let data = Data::new();
     let mut holed = data.base.clone();

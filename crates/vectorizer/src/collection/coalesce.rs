@@ -44,6 +44,8 @@ impl std::fmt::Debug for Coalescer {
 /// One batch on its way. However it ends, everyone in it gets an answer and the next may run.
 struct Turn<'a> {
     coalescer: &'a Coalescer,
+    /// Of whoever runs it.
+    leader: u64,
     tickets: Vec<u64>,
     found: Vec<Found>,
 }
@@ -53,10 +55,12 @@ impl Drop for Turn<'_> {
         // Short only if the search panicked.
         self.found
             .resize_with(self.tickets.len(), || Err(VectorizerError::SearchFailed));
+        // A leader that panics takes no answer with it: nobody would come for it.
+        let comes_back = !std::thread::panicking();
+        let answers = self.tickets.drain(..).zip(self.found.drain(..));
+        let answers = answers.filter(|(ticket, _)| comes_back || *ticket != self.leader);
         let mut queue = self.coalescer.queue.lock();
-        queue
-            .done
-            .extend(self.tickets.drain(..).zip(self.found.drain(..)));
+        queue.done.extend(answers);
         queue.running = false;
         self.coalescer.changed.notify_all();
     }
@@ -95,6 +99,7 @@ impl Coalescer {
             drop(queue);
             let mut turn = Turn {
                 coalescer: self,
+                leader: ticket,
                 tickets: batch.iter().map(|waiting| waiting.ticket).collect(),
                 found: Vec::new(),
             };
@@ -204,6 +209,7 @@ mod tests {
             coalescer.search(&[1.0], WANT, |_, _| panic!("a search that breaks"))
         }));
         assert!(panicked.is_err());
+        assert!(coalescer.queue.lock().done.is_empty());
         assert!(
             coalescer
                 .search(&[1.0], WANT, |queries, _| Ok(echo(queries)))

@@ -4,7 +4,7 @@
 //! enough of them have come to be taken out of the graph; see [`Collection::consolidate`].
 
 use super::write::check_distinct;
-use super::{Change, Collection, State};
+use super::{Change, Collection};
 use crate::error::{Result, VectorizerError};
 use crate::models::Payload;
 
@@ -26,7 +26,8 @@ impl Collection {
     pub fn delete_batch(&self, ids: &[impl AsRef<str>]) -> Result<()> {
         let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         check_distinct(&ids)?;
-        self.delete_chosen(|state| {
+        self.delete_chosen(|| {
+            let state = self.state.read();
             let slot_of = |id: &str| {
                 let unknown = || VectorizerError::UnknownId { id: id.to_owned() };
                 state.ids.slot(id).ok_or_else(unknown)
@@ -41,25 +42,22 @@ impl Collection {
     /// # Errors
     /// None but those of whoever keeps the changes; nothing is deleted then.
     pub fn delete_present(&self, ids: &[impl AsRef<str>]) -> Result<usize> {
-        self.delete_chosen(|state| {
-            let mut slots: Vec<u32> = ids
-                .iter()
-                .filter_map(|id| state.ids.slot(id.as_ref()))
-                .collect();
+        // The caller's code, before there is a lock.
+        let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+        self.delete_chosen(|| {
+            let state = self.state.read();
+            let mut slots: Vec<u32> = ids.iter().filter_map(|id| state.ids.slot(id)).collect();
             slots.sort_unstable();
             slots.dedup();
             Ok(slots)
         })
     }
 
-    /// Deletes the vectors in the slots that `choose` names, each once and alive; nothing is written between its choice and the
-    /// deletion. How many they were.
-    pub(super) fn delete_chosen(
-        &self,
-        choose: impl FnOnce(&State) -> Result<Vec<u32>>,
-    ) -> Result<usize> {
-        let writer = self.writer.lock();
-        let slots = choose(&self.state.read())?;
+    /// Deletes the vectors in the slots that `choose` names, each once and alive; it is called while writers are held back, and nothing is
+    /// written between its choice and the deletion. How many they were.
+    pub(super) fn delete_chosen(&self, choose: impl FnOnce() -> Result<Vec<u32>>) -> Result<usize> {
+        let writer = self.changing()?;
+        let slots = choose()?;
         if slots.is_empty() {
             return Ok(0);
         }
@@ -82,7 +80,7 @@ impl Collection {
     pub fn set_payload(&self, id: &str, payload: impl Into<Option<Payload>>) -> Result<()> {
         let payload = payload.into().filter(|payload| !payload.0.is_null());
         let payload = payload.map(|payload| payload.admit(id)).transpose()?;
-        let writer = self.writer.lock();
+        let writer = self.changing()?;
         let slot = {
             let state = self.state.read();
             let unknown = || VectorizerError::UnknownId { id: id.to_owned() };

@@ -4,9 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
-use super::{Collection, State, Writer};
+use super::{Collection, State, Writer, Writing};
 use crate::config::{CollectionOptions, FallbackPolicy, FullRows};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
@@ -126,7 +124,8 @@ impl Collection {
         })
     }
 
-    /// The same on the device of `context`, with options; `progress` is told how far it is and can stop it.
+    /// The same on the device of `context`, with options; `progress` is told how far it is and can stop it. It is called on this thread, and no
+    /// lock of another collection is held meanwhile.
     ///
     /// The graph is taken from its file. Where that is missing, torn, damaged or not of these vectors, it is built anew, with a warning.
     ///
@@ -168,7 +167,7 @@ impl Collection {
                 let appended = collection.state.write().graph.append_stored(group.rows());
                 match appended {
                     Ok(_) => break,
-                    Err(error) => collection.go_down(&mut collection.writer.lock(), error)?,
+                    Err(error) => collection.go_down(&mut collection.writing()?, error)?,
                 }
             }
             let mut state = collection.state.write();
@@ -213,8 +212,18 @@ impl Collection {
         } else {
             collection.tidy_with(&mut linking)?;
         }
-        collection.mirror(&mut collection.writer.lock())?;
+        collection.mirror(&mut collection.writing()?)?;
         Ok(collection)
+    }
+
+    /// In a forked child, closing the store would write to a file that the parent goes on with, and give up its lock: it is left as it is, and
+    /// goes with the process.
+    fn is_left_to_parent(&mut self) -> bool {
+        let forked = self.process.is_forked();
+        if forked {
+            std::mem::forget(self.store.take());
+        }
+        forked
     }
 
     fn keep_in(&mut self, store: Store) {
@@ -238,7 +247,7 @@ impl Collection {
         let Some(store) = &self.store else {
             return Ok(());
         };
-        let mut writer = self.writer.lock();
+        let mut writer = self.changing()?;
         store.flush()?;
         loop {
             match self.keep_graph(&mut writer) {
@@ -259,6 +268,9 @@ impl Collection {
 
     fn end(&mut self) -> Result<()> {
         let flushed = self.flush();
+        if self.is_left_to_parent() {
+            return flushed;
+        }
         match self.store.take() {
             Some(store) => flushed.and(store.close()),
             None => Ok(()),
@@ -273,7 +285,7 @@ impl Collection {
     pub fn snapshot(&self, path: impl AsRef<Path>) -> Result<()> {
         let store = self.store.as_ref().ok_or(VectorizerError::NotDurable)?;
         let (moment, topology) = {
-            let mut writer = self.writer.lock();
+            let mut writer = self.changing()?;
             self.mend_what_is_new(&mut writer)?;
             (store.moment()?, self.state.read().graph.topology()?)
         };
@@ -351,7 +363,7 @@ fn take_graph(store: &Store, graph: &mut HnswGraph) -> bool {
 
 impl Drop for Collection {
     fn drop(&mut self) {
-        if self.store.is_none() || std::thread::panicking() {
+        if self.store.is_none() || self.is_left_to_parent() || std::thread::panicking() {
             return;
         }
         if let Err(error) = self.end() {
@@ -362,7 +374,7 @@ impl Drop for Collection {
 
 impl Collection {
     /// Writes the graph to its file if that has another or none. The guard says that nobody else writes.
-    pub(super) fn keep_graph(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    pub(super) fn keep_graph(&self, writer: &mut Writing<'_>) -> Result<()> {
         let Some(store) = &self.store else {
             return Ok(());
         };
@@ -379,7 +391,7 @@ impl Collection {
     }
 
     /// The same, where the graph can be built again if it cannot be written.
-    pub(super) fn keep_graph_or_warn(&self, writer: &mut MutexGuard<'_, Writer>) {
+    pub(super) fn keep_graph_or_warn(&self, writer: &mut Writing<'_>) {
         if let Err(error) = self.keep_graph(writer) {
             tracing::warn!(%error, "the graph could not be written to its file: opening will build it");
         }
@@ -392,7 +404,7 @@ impl Collection {
     }
 
     /// A file is for a graph in which everything can be reached.
-    fn mend_what_is_new(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    fn mend_what_is_new(&self, writer: &mut Writing<'_>) -> Result<()> {
         if writer.unmended > 0 {
             self.mend(writer)?;
         }

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
 use serde::Serialize;
 
-use super::{Collection, State, Writer};
+use super::{Collection, State, Writing};
 use crate::config::FallbackPolicy;
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
@@ -52,6 +51,8 @@ pub(super) struct Standing {
     /// As long as the collection is in RAM and does not belong there.
     absence: Option<Absence>,
     listener: Option<Listener>,
+    /// What the listener was not told yet.
+    untold: Vec<Fallback>,
 }
 
 impl Standing {
@@ -61,6 +62,7 @@ impl Standing {
             latest: None,
             absence: None,
             listener: None,
+            untold: Vec::new(),
         }
     }
 }
@@ -121,8 +123,8 @@ fn is_lost_device(_: &Device) -> bool {
 }
 
 impl Collection {
-    /// Calls `listener` each time the device has no room or is lost, with what becomes of it. It may be called on any thread that uses
-    /// the collection, and must not call the collection.
+    /// Calls `listener` each time the device has no room or is lost, with what becomes of it. It is called on the thread whose call met that,
+    /// before the call returns, while no lock is held: it may read the collection and change it.
     pub fn on_fallback(&self, listener: impl Fn(&Fallback) + Send + Sync + 'static) {
         self.standing.lock().listener = Some(Arc::new(listener));
     }
@@ -141,6 +143,7 @@ impl Collection {
 
     /// Work on the state; where the device turns out to be full or lost, the policy decides, and what can go on goes on in RAM.
     pub(super) fn with_state<T>(&self, work: impl Fn(&State) -> Result<T>) -> Result<T> {
+        self.enter()?;
         loop {
             let (answer, device) = {
                 let state = self.state.read();
@@ -158,7 +161,7 @@ impl Collection {
                     if !goes_down || device.is_cpu() {
                         return Err(self.refuse(error));
                     }
-                    let mut writer = self.writer.lock();
+                    let mut writer = self.writing()?;
                     // Else somebody else has moved it meanwhile.
                     if self.state.read().graph.storage().device().is_same(&device) {
                         self.go_down(&mut writer, error)?;
@@ -174,11 +177,7 @@ impl Collection {
 
     /// What becomes of an error under the policy: moves the collection to RAM, so that what failed can be tried again, or says what to
     /// tell the caller. The guard says that nobody else writes.
-    pub(super) fn go_down(
-        &self,
-        writer: &mut MutexGuard<'_, Writer>,
-        error: VectorizerError,
-    ) -> Result<()> {
+    pub(super) fn go_down(&self, writer: &mut Writing<'_>, error: VectorizerError) -> Result<()> {
         let on_cpu = self.state.read().graph.storage().device().is_cpu();
         let (full, lost) = (error.is_full(), is_lost(&error));
         let in_ram = self.rows_are_in_ram();
@@ -209,11 +208,7 @@ impl Collection {
     }
 
     /// Shows what the store has, in RAM: the device is lost, and nothing can be read from it.
-    fn move_down_from_store(
-        &self,
-        writer: &mut MutexGuard<'_, Writer>,
-        error: VectorizerError,
-    ) -> Result<()> {
+    fn move_down_from_store(&self, writer: &mut Writing<'_>, error: VectorizerError) -> Result<()> {
         match self.read_from_store(&Context::cpu().with_limit(None)) {
             Ok(graph) => {
                 writer.unmended = 0;
@@ -229,7 +224,7 @@ impl Collection {
     }
 
     /// What a caller is told who has to decide.
-    fn refuse(&self, error: VectorizerError) -> VectorizerError {
+    pub(super) fn refuse(&self, error: VectorizerError) -> VectorizerError {
         if !error.is_full() && !is_lost(&error) {
             return error;
         }
@@ -297,7 +292,7 @@ impl Collection {
         if standing.absence.is_none() || what != FallbackKind::Refused {
             standing.latest = Some(fallback.clone());
         }
-        let listener = standing.listener.clone();
+        standing.untold.push(fallback.clone());
         drop(standing);
         tracing::warn!(
             device = fallback.device,
@@ -306,13 +301,27 @@ impl Collection {
             vectors,
             "the device could not go on"
         );
-        if let Some(listener) = listener {
-            listener(&fallback);
+        self.tell();
+    }
+
+    /// Tells the listener what it was not told yet. While this thread holds writers back it is not called: they may wait for it.
+    pub(super) fn tell(&self) {
+        while !self.holds_writers_back() {
+            let mut standing = self.standing.lock();
+            if standing.untold.is_empty() {
+                return;
+            }
+            let fallback = standing.untold.remove(0);
+            let listener = standing.listener.clone();
+            drop(standing);
+            if let Some(listener) = listener {
+                listener(&fallback);
+            }
         }
     }
 
     /// Brings the mirror in step with the device, where there is to be one.
-    pub(super) fn mirror(&self, _writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    pub(super) fn mirror(&self, _writer: &mut Writing<'_>) -> Result<()> {
         if self.options.fallback != FallbackPolicy::Mirror {
             return Ok(());
         }
@@ -345,7 +354,7 @@ impl Collection {
     /// Gives back what is taken on the device beyond what vectors and links need: memory taken for vectors to come, and buffers kept for
     /// reuse. Searches wait while the last chunks are copied to smaller ones.
     pub(super) fn give_back(&self) -> Result<u64> {
-        let _writer = self.writer.lock();
+        let _writer = self.writing()?;
         let freed = self.state.write().graph.compact();
         freed.map_err(|error| self.refuse(error))
     }
@@ -356,7 +365,7 @@ impl Collection {
     /// # Errors
     /// As [`Collection::add_vectors_batch`] where there is no room for so many; nothing has changed.
     pub fn reserve(&self, vectors: usize) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writing()?;
         loop {
             let reserved = self.state.write().graph.reserve(vectors);
             match reserved {

@@ -1,40 +1,18 @@
 //! What a filter is for beside searching: counting, going through in order, deleting; and the indexes that make it quick.
 
 use std::iter::FusedIterator;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::select::{Explanation, Means, Selection, select};
+use super::question::Question;
+use super::select::{Explanation, Selection, select};
 use super::{Change, Collection, State};
 use crate::error::{Result, VectorizerError};
-use crate::filter::{Filter, Plan};
+use crate::filter::Filter;
 use crate::models::{Payload, Vector};
 
-/// Answers that are remembered: people ask for the same tenant or language again and again.
-const REMEMBERED: usize = 8;
 /// Bytes of vectors that an iterator reads ahead.
 const READ_AHEAD: usize = 4 << 20;
-
-/// What filters have cost so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[non_exhaustive]
-pub struct FilterStats {
-    /// Filters held against the collection.
-    pub evaluated: u64,
-    /// Filters whose answer was still known, since nothing had changed.
-    pub reused: u64,
-    /// Conditions answered by an index.
-    pub by_index: u64,
-    /// Conditions answered by looking up ids.
-    pub by_ids: u64,
-    /// Conditions answered by looking at payloads one by one.
-    pub by_scan: u64,
-    /// Vectors looked at for these.
-    pub scanned: u64,
-}
 
 /// A place in the order of insertion, to go on from.
 #[derive(
@@ -64,81 +42,6 @@ pub struct Item {
     pub payload: Option<Payload>,
 }
 
-/// The latest answers to filters, and what they all cost.
-#[derive(Debug, Default)]
-pub(super) struct Selections {
-    latest: Mutex<Vec<Known>>,
-    evaluated: AtomicU64,
-    reused: AtomicU64,
-    by_index: AtomicU64,
-    by_ids: AtomicU64,
-    by_scan: AtomicU64,
-    scanned: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Known {
-    filter: Filter,
-    /// The state's version for which it was found.
-    version: u64,
-    selection: Arc<Selection>,
-}
-
-impl Selections {
-    /// What passes in this state.
-    pub(super) fn of(&self, state: &State, filter: &Filter) -> Result<Arc<Selection>> {
-        let known = {
-            let mut latest = self.latest.lock();
-            latest.retain(|known| known.version == state.version);
-            let known = latest.iter().find(|known| known.filter == *filter);
-            known.map(|known| Arc::clone(&known.selection))
-        };
-        if let Some(known) = known {
-            self.reused.fetch_add(1, Ordering::Relaxed);
-            return Ok(known);
-        }
-        let plan = Plan::new(filter)?;
-        let selection = Arc::new(select(state, &plan));
-        self.evaluated.fetch_add(1, Ordering::Relaxed);
-        for step in &selection.explanation.steps {
-            let counter = match step.means {
-                Means::Index => &self.by_index,
-                Means::Ids => &self.by_ids,
-                Means::Scan => {
-                    self.scanned.fetch_add(step.among, Ordering::Relaxed);
-                    &self.by_scan
-                }
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        // What a function of the caller's says may change while nothing here does.
-        if !plan.has_predicate() {
-            let mut latest = self.latest.lock();
-            if latest.len() >= REMEMBERED {
-                latest.remove(0);
-            }
-            latest.push(Known {
-                filter: filter.clone(),
-                version: state.version,
-                selection: Arc::clone(&selection),
-            });
-        }
-        Ok(selection)
-    }
-
-    pub(super) fn stats(&self) -> FilterStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        FilterStats {
-            evaluated: read(&self.evaluated),
-            reused: read(&self.reused),
-            by_index: read(&self.by_index),
-            by_ids: read(&self.by_ids),
-            by_scan: read(&self.by_scan),
-            scanned: read(&self.scanned),
-        }
-    }
-}
-
 impl Collection {
     /// Indexes the values at `key` (a [path](crate::filter#paths)): conditions on exactly this key are then answered without looking at payloads. The
     /// index follows every change. Doing it again does nothing. Searches go on meanwhile. A collection on disk remembers which fields are indexed, and
@@ -151,7 +54,7 @@ impl Collection {
     /// [`VectorizerError::InvalidFilter`] for a key that is none; [`VectorizerError::StoreFailed`], and there is no index then.
     pub fn create_payload_index(&self, key: &str) -> Result<()> {
         // Nobody writes between what is staged and what is shown.
-        let _writer = self.writer.lock();
+        let _writer = self.changing()?;
         let (staged, mut keys) = {
             let state = self.state.read();
             if state.payloads.index(key).is_some() {
@@ -172,7 +75,7 @@ impl Collection {
     /// # Errors
     /// [`VectorizerError::StoreFailed`]; the index stays then.
     pub fn drop_payload_index(&self, key: &str) -> Result<bool> {
-        let _writer = self.writer.lock();
+        let _writer = self.changing()?;
         let mut keys = self.payload_indexes();
         let before = keys.len();
         keys.retain(|other| other != key);
@@ -195,8 +98,15 @@ impl Collection {
     /// # Errors
     /// [`VectorizerError::InvalidFilter`].
     pub fn explain(&self, filter: &Filter) -> Result<Explanation> {
-        let plan = Plan::new(filter)?;
-        Ok(select(&self.state.read(), &plan).explanation)
+        self.enter()?;
+        let mut question = Question::new(filter)?;
+        loop {
+            let selection = select(&self.state.read(), &mut question);
+            match selection {
+                Some(selection) => return Ok(selection.explanation),
+                None => question.ask(),
+            }
+        }
     }
 
     /// How many vectors pass.
@@ -204,18 +114,28 @@ impl Collection {
     /// # Errors
     /// [`VectorizerError::InvalidFilter`].
     pub fn count(&self, filter: &Filter) -> Result<usize> {
-        let state = self.state.read();
-        let passed = self.selections.of(&state, filter)?.slots.len();
-        Ok(usize::try_from(passed).unwrap_or(usize::MAX))
+        self.with_selection(Some(filter), |_, selection| {
+            let passed = selection.map_or(0, |selection| selection.slots.len());
+            Ok(usize::try_from(passed).unwrap_or(usize::MAX))
+        })
     }
 
-    /// Deletes all that pass, in one step, and says how many they were.
+    /// Deletes all that pass, in one step, and says how many they were. A [predicate](crate::filter::IdPredicate) is asked while writers are
+    /// held back: it can read the collection; a change that it tries is refused ([`VectorizerError::InsideCallback`]).
     ///
     /// # Errors
     /// [`VectorizerError::InvalidFilter`], or those of whoever keeps the changes; nothing is deleted then.
     pub fn delete_by(&self, filter: &Filter) -> Result<usize> {
-        let plan = Plan::new(filter)?;
-        self.delete_chosen(|state| Ok(select(state, &plan).slots.iter().collect()))
+        let mut question = Question::new(filter)?;
+        self.delete_chosen(|| {
+            loop {
+                let selection = select(&self.state.read(), &mut question);
+                match selection {
+                    Some(selection) => return Ok(selection.slots.iter().collect()),
+                    None => question.ask(),
+                }
+            }
+        })
     }
 
     /// Up to `limit` ids and payloads of those that pass (of all without a filter), in the order of insertion, beginning after `after`.
@@ -232,17 +152,19 @@ impl Collection {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Item>> {
-        let state = self.state.read();
-        let (slots, next) = self.turn(&state, filter, after, limit)?;
-        let items = slots.into_iter().filter_map(|slot| {
-            Some(Item {
-                id: state.ids.id(slot)?.to_owned(),
-                payload: state.payloads.get(&slot).cloned(),
+        check_limit(limit)?;
+        self.with_selection(filter, |state, selection| {
+            let (slots, next) = turn(state, selection, after, limit);
+            let items = slots.into_iter().filter_map(|slot| {
+                Some(Item {
+                    id: state.ids.id(slot)?.to_owned(),
+                    payload: state.payloads.get(&slot).cloned(),
+                })
+            });
+            Ok(Page {
+                items: items.collect(),
+                next,
             })
-        });
-        Ok(Page {
-            items: items.collect(),
-            next,
         })
     }
 
@@ -256,26 +178,28 @@ impl Collection {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<Vector>> {
-        let state = self.state.read();
-        let (slots, next) = self.turn(&state, filter, after, limit)?;
-        let mut items = Vec::with_capacity(slots.len());
-        // Neighbours in memory are read in one go.
-        for run in slots.chunk_by(|a, b| a + 1 == *b) {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else {
-                continue;
-            };
-            let rows = state.graph.storage().read(*first..last + 1)?;
-            for (slot, row) in run.iter().zip(rows.chunks_exact(self.dimension)) {
-                if let Some(id) = state.ids.id(*slot) {
-                    items.push(Vector {
-                        id: id.to_owned(),
-                        data: row.to_vec(),
-                        payload: state.payloads.get(slot).cloned(),
-                    });
+        check_limit(limit)?;
+        self.with_selection(filter, |state, selection| {
+            let (slots, next) = turn(state, selection, after, limit);
+            let mut items = Vec::with_capacity(slots.len());
+            // Neighbours in memory are read in one go.
+            for run in slots.chunk_by(|a, b| a + 1 == *b) {
+                let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                    continue;
+                };
+                let rows = state.graph.storage().read(*first..last + 1)?;
+                for (slot, row) in run.iter().zip(rows.chunks_exact(self.dimension)) {
+                    if let Some(id) = state.ids.id(*slot) {
+                        items.push(Vector {
+                            id: id.to_owned(),
+                            data: row.to_vec(),
+                            payload: state.payloads.get(slot).cloned(),
+                        });
+                    }
                 }
             }
-        }
-        Ok(Page { items, next })
+            Ok(Page { items, next })
+        })
     }
 
     /// Goes through all vectors that pass (all without a filter), a few at a time: [`Collection::scroll_vectors`] says what it sees of
@@ -305,39 +229,39 @@ impl Collection {
             ended: false,
         }
     }
+}
 
-    /// Slots of one page, and where the next begins.
-    fn turn(
-        &self,
-        state: &State,
-        filter: Option<&Filter>,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<(Vec<u32>, Option<Cursor>)> {
-        if limit == 0 {
-            return Err(VectorizerError::InvalidConfig {
-                field: "limit",
-                actual: limit.to_string(),
-                expected: "at least 1",
-            });
-        }
-        let first = after.map_or(0, |Cursor(place)| state.places.slot_after(place));
-        // One more, to know whether this is the end.
-        let wanted = limit.saturating_add(1);
-        let mut slots: Vec<u32> = match filter {
-            Some(filter) => {
-                let selection = self.selections.of(state, filter)?;
-                selection.slots.range(first..).take(wanted).collect()
-            }
-            None => state.ids.alive_from(first).take(wanted).collect(),
-        };
-        if slots.len() <= limit {
-            return Ok((slots, None));
-        }
-        slots.truncate(limit);
-        let last = slots.last().map(|last| Cursor(state.places.of(*last)));
-        Ok((slots, last))
+fn check_limit(limit: usize) -> Result<()> {
+    if limit == 0 {
+        return Err(VectorizerError::InvalidConfig {
+            field: "limit",
+            actual: limit.to_string(),
+            expected: "at least 1",
+        });
     }
+    Ok(())
+}
+
+/// Slots of one page, and where the next begins.
+fn turn(
+    state: &State,
+    selection: Option<&Selection>,
+    after: Option<Cursor>,
+    limit: usize,
+) -> (Vec<u32>, Option<Cursor>) {
+    let first = after.map_or(0, |Cursor(place)| state.places.slot_after(place));
+    // One more, to know whether this is the end.
+    let wanted = limit.saturating_add(1);
+    let mut slots: Vec<u32> = match selection {
+        Some(selection) => selection.slots.range(first..).take(wanted).collect(),
+        None => state.ids.alive_from(first).take(wanted).collect(),
+    };
+    if slots.len() <= limit {
+        return (slots, None);
+    }
+    slots.truncate(limit);
+    let last = slots.last().map(|last| Cursor(state.places.of(*last)));
+    (slots, last)
 }
 
 /// All vectors that pass, in the order of insertion; made by [`Collection::vectors`]. An error is the last that comes.

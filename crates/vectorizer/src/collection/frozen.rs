@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use parking_lot::{MutexGuard, RwLockReadGuard};
+use parking_lot::RwLockReadGuard;
 
-use super::{Collection, State, Writer};
+use super::{Collection, State, Writing};
 use crate::error::{Result, VectorizerError};
 use crate::hnsw::{HnswGraph, Topology};
 use crate::models::Payload;
@@ -14,18 +14,22 @@ use crate::models::Payload;
 pub(crate) struct Frozen<'c> {
     state: RwLockReadGuard<'c, State>,
     /// Dropped after the state is released, so that whoever writes next finds it free.
-    _writer: MutexGuard<'c, Writer>,
+    _writer: Writing<'c>,
 }
 
 impl Collection {
     /// Holds writers back. Everybody who writes holds the writers' lock, so that no writer waits for the state meanwhile, and no reader
     /// behind one.
-    pub(crate) fn freeze(&self) -> Frozen<'_> {
-        let writer = self.writer.lock();
-        Frozen {
+    ///
+    /// # Errors
+    /// [`VectorizerError::InsideCallback`](crate::error::VectorizerError::InsideCallback), or
+    /// [`VectorizerError::Forked`](crate::error::VectorizerError::Forked).
+    pub(crate) fn freeze(&self) -> Result<Frozen<'_>> {
+        let writer = self.writing()?;
+        Ok(Frozen {
             state: self.state.read(),
             _writer: writer,
-        }
+        })
     }
 }
 
@@ -42,7 +46,7 @@ impl Collection {
 
     /// Takes a graph for what is there, unless something has changed since `version` or is linked already; whether it did.
     pub(crate) fn take_topology(&self, topology: Topology, version: u64) -> Result<bool> {
-        let _writer = self.writer.lock();
+        let _writer = self.changing()?;
         let mut state = self.state.write();
         let fits = state.version == version && state.graph.linked() == 0;
         if fits {

@@ -1,9 +1,12 @@
 //! Queries in, results out.
 
+use super::fallback::Mirror;
+use super::select::Selection;
 use super::{Collection, State};
 use crate::config::SearchOptions;
 use crate::engine::{Neighbor, SlotSet};
 use crate::error::{Result, VectorizerError};
+use crate::filter::Filter;
 use crate::hnsw::HnswGraph;
 use crate::models::SearchResult;
 
@@ -34,10 +37,13 @@ impl Collection {
     ) -> Result<Vec<SearchResult>> {
         self.check_query(query)?;
         options.validate()?;
-        if let Some(answer) = self.answer_from_mirror(query, k, options) {
-            return answer;
+        self.enter()?;
+        if self.has_mirror_in_step() {
+            return self.answer_from_mirror(query, k, options);
         }
-        if !self.is_on_cpu() {
+        // A function of the caller's may search itself: nobody waits for a batch with one in it.
+        let has_function = options.filter.as_ref().is_some_and(Filter::has_predicate);
+        if !self.is_on_cpu() && !has_function {
             // Checked before it joins others: a query that cannot be answered fails alone.
             self.state
                 .read()
@@ -76,6 +82,7 @@ impl Collection {
         options: &SearchOptions,
     ) -> Result<Vec<Vec<SearchResult>>> {
         options.validate()?;
+        self.enter()?;
         let mut rows = Vec::with_capacity(queries.len() * self.dimension);
         for query in queries {
             self.check_query(query.as_ref())?;
@@ -113,8 +120,9 @@ impl Collection {
         let mut results = Vec::with_capacity(queries.len() / self.dimension);
         for queries in queries.chunks(block * self.dimension) {
             results.extend(
-                self.with_state(|state| {
-                    self.answer_block(state, &state.graph, queries, k, options)
+                self.with_selection(options.filter.as_ref(), |state, selection| {
+                    let chosen = selection.map(Selection::set);
+                    answer_block(state, &state.graph, queries, k, options, chosen)
                 })?,
             );
         }
@@ -125,33 +133,25 @@ impl Collection {
         self.state.read().graph.storage().device().is_cpu()
     }
 
-    /// The answer to a single query where the same vectors and links are in RAM.
+    fn has_mirror_in_step(&self) -> bool {
+        let state = self.state.read();
+        state.mirror.as_ref().and_then(Mirror::in_step).is_some()
+    }
+
+    /// The answer to a single query by the same vectors and links in RAM, as long as they are the same.
     fn answer_from_mirror(
         &self,
         query: &[f32],
         k: usize,
         options: &SearchOptions,
-    ) -> Option<Result<Vec<SearchResult>>> {
-        let state = self.state.read();
-        let mirror = state.mirror.as_ref()?.in_step()?;
-        let answer = self.answer_block(&state, mirror, query, k, options);
-        Some(answer.map(|mut answers| answers.pop().unwrap_or_default()))
-    }
-
-    fn answer_block(
-        &self,
-        state: &State,
-        graph: &HnswGraph,
-        queries: &[f32],
-        k: usize,
-        options: &SearchOptions,
-    ) -> Result<Vec<Vec<SearchResult>>> {
-        let chosen = match &options.filter {
-            Some(filter) => Some(self.selections.of(state, filter)?),
-            None => None,
-        };
-        let chosen = chosen.as_ref().map(|selection| selection.set());
-        answer_block(state, graph, queries, k, options, chosen)
+    ) -> Result<Vec<SearchResult>> {
+        let answers = self.with_selection(options.filter.as_ref(), |state, selection| {
+            let mirror = state.mirror.as_ref().and_then(Mirror::in_step);
+            let graph = mirror.unwrap_or(&state.graph);
+            let chosen = selection.map(Selection::set);
+            answer_block(state, graph, query, k, options, chosen)
+        });
+        Ok(answers?.pop().unwrap_or_default())
     }
 }
 

@@ -7,8 +7,9 @@ use roaring::RoaringBitmap;
 use serde::Serialize;
 
 use super::State;
+use super::question::{Answers, Question, Unanswered};
 use crate::engine::{SlotSet, slot};
-use crate::filter::{Field, Node, Plan, Test};
+use crate::filter::{Field, IdPredicate, Node, Plan, Test};
 
 /// How a filter was answered, condition by condition, in the order in which they were asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
@@ -83,26 +84,30 @@ impl Selection {
     }
 }
 
-/// Holds a filter against everything alive.
-pub(super) fn select(state: &State, plan: &Plan) -> Selection {
+/// Holds a filter against everything alive; `None` if a function has to be [asked](Question::ask) first.
+pub(super) fn select(state: &State, question: &mut Question) -> Option<Selection> {
+    let Question { plan, answers } = question;
+    answers.look_at(state);
     let mut selector = Selector {
         state,
+        answers,
         steps: Vec::new(),
     };
-    let slots = selector.plan(plan, None, "");
+    let slots = selector.plan(plan, None, "").ok()?;
     let slots = slots.unwrap_or_else(|| selector.everyone());
-    Selection {
+    Some(Selection {
         explanation: Explanation {
             passed: slots.len(),
             steps: selector.steps,
         },
         set: OnceLock::new(),
         slots,
-    }
+    })
 }
 
 struct Selector<'s> {
     state: &'s State,
+    answers: &'s mut Answers,
     steps: Vec<Step>,
 }
 
@@ -127,42 +132,42 @@ impl Selector<'_> {
     }
 
     /// Those of `among` that pass: what an index answers first, so that less is left to be looked at.
-    fn plan(&mut self, plan: &Plan, among: Among, at: &str) -> Among {
+    fn plan(&mut self, plan: &Plan, among: Among, at: &str) -> Result<Among, Unanswered> {
         let dot = if at.is_empty() { "" } else { "." };
         let mut left = among;
         for quick in [true, false] {
             for (place, node) in plan.must.iter().enumerate() {
                 if self.is_quick(node) == quick {
-                    left = Some(self.node(node, &left, &format!("{at}{dot}must[{place}]")));
+                    left = Some(self.node(node, &left, &format!("{at}{dot}must[{place}]"))?);
                 }
             }
             if !plan.should.is_empty() && plan.should.iter().all(|n| self.is_quick(n)) == quick {
-                left = Some(self.any(&plan.should, left, &format!("{at}{dot}should")));
+                left = Some(self.any(&plan.should, left, &format!("{at}{dot}should"))?);
             }
             for (place, node) in plan.must_not.iter().enumerate() {
                 if self.is_quick(node) == quick {
-                    let out = self.node(node, &left, &format!("{at}{dot}must_not[{place}]"));
+                    let out = self.node(node, &left, &format!("{at}{dot}must_not[{place}]"))?;
                     left = Some(left.unwrap_or_else(|| self.everyone()) - out);
                 }
             }
         }
-        left
+        Ok(left)
     }
 
     /// Those for which at least one condition holds.
-    fn any(&mut self, nodes: &[Node], among: Among, at: &str) -> RoaringBitmap {
+    fn any(&mut self, nodes: &[Node], among: Among, at: &str) -> Result<RoaringBitmap, Unanswered> {
         let mut open = among;
         let mut found = RoaringBitmap::new();
         let mut order: Vec<_> = nodes.iter().enumerate().collect();
         order.sort_by_key(|(_, node)| !self.is_quick(node));
         for (turn, (place, node)) in order.into_iter().enumerate() {
-            let here = self.node(node, &open, &format!("{at}[{place}]"));
+            let here = self.node(node, &open, &format!("{at}[{place}]"))?;
             if turn + 1 < nodes.len() {
                 open = Some(open.unwrap_or_else(|| self.everyone()) - &here);
             }
             found |= here;
         }
-        found
+        Ok(found)
     }
 
     /// Whether no payload has to be looked at.
@@ -178,11 +183,11 @@ impl Selector<'_> {
         }
     }
 
-    fn node(&mut self, node: &Node, among: &Among, at: &str) -> RoaringBitmap {
+    fn node(&mut self, node: &Node, among: &Among, at: &str) -> Result<RoaringBitmap, Unanswered> {
         let (held, means, key) = match node {
             Node::Filter(plan) => {
-                let left = self.plan(plan, among.clone(), at);
-                return left.unwrap_or_else(|| self.everyone());
+                let left = self.plan(plan, among.clone(), at)?;
+                return Ok(left.unwrap_or_else(|| self.everyone()));
             }
             Node::HasId(ids) => {
                 let mut slots: Vec<u32> = ids
@@ -194,10 +199,10 @@ impl Selector<'_> {
             }
             Node::Field(field) => match self.by_index(field, among) {
                 Some(held) => (held, Means::Index, Some(&field.key)),
-                None => (self.by_scan(node, among), Means::Scan, Some(&field.key)),
+                None => (self.by_scan(node, among, at), Means::Scan, Some(&field.key)),
             },
-            Node::Nested { key, .. } => (self.by_scan(node, among), Means::Scan, Some(key)),
-            Node::Predicate(_) => (self.by_scan(node, among), Means::Scan, None),
+            Node::Nested { key, .. } => (self.by_scan(node, among, at), Means::Scan, Some(key)),
+            Node::Predicate(predicate) => (self.by_function(predicate, among)?, Means::Scan, None),
         };
         self.steps.push(Step {
             condition: at.to_owned(),
@@ -206,7 +211,7 @@ impl Selector<'_> {
             among: self.count(among),
             held: held.len(),
         });
-        held
+        Ok(held)
     }
 
     fn by_index(&self, field: &Field, among: &Among) -> Option<RoaringBitmap> {
@@ -221,18 +226,32 @@ impl Selector<'_> {
             .map(|slots| both(slots, among))
     }
 
-    fn by_scan(&self, node: &Node, among: &Among) -> RoaringBitmap {
+    fn by_function(
+        &mut self,
+        predicate: &IdPredicate,
+        among: &Among,
+    ) -> Result<RoaringBitmap, Unanswered> {
+        let slots = among.clone().unwrap_or_else(|| self.everyone());
+        self.answers.of(predicate, slots, self.state)
+    }
+
+    fn by_scan(&mut self, node: &Node, among: &Among, at: &str) -> RoaringBitmap {
+        if let Some(found) = self.answers.scanned(at) {
+            return found;
+        }
         let holds = |slot| {
             let id = self.state.ids.id(slot);
             id.is_some_and(|id| node.holds(id, self.payload(slot)))
         };
-        match among {
+        let found = match among {
             Some(among) => among.iter().filter(|slot| holds(*slot)).collect(),
             None => {
                 let alive = self.state.ids.iter().map(|(slot, _)| slot);
                 alive.filter(|slot| holds(*slot)).collect()
             }
-        }
+        };
+        self.answers.note_scan(at, &found);
+        found
     }
 
     fn payload(&self, slot: u32) -> Option<&serde_json::Value> {

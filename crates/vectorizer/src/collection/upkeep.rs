@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use parking_lot::MutexGuard;
-
-use super::{Change, Collection, Writer};
+use super::{Change, Collection, Writing};
 use crate::error::{Result, VectorizerError};
 use crate::hnsw::Progress;
 
@@ -41,7 +39,7 @@ impl Collection {
         let (dead, slots) = (state.ids.dead(), state.graph.len());
         drop(state);
         if dead >= DEAD_LEAST && dead >= slots / DEAD_SHARE {
-            let mut writer = self.writer.lock();
+            let mut writer = self.changing()?;
             if dead > writer.hopeless + writer.hopeless / 8 {
                 self.take_out_dead(&mut writer)?;
             }
@@ -70,7 +68,7 @@ impl Collection {
         self.optimize_with(|_| ControlFlow::Continue(()))
     }
 
-    /// The same; `progress` is told after each batch and can stop it.
+    /// The same; `progress` is told after each batch and can stop it. No lock is held meanwhile: it may read the collection and change it.
     ///
     /// # Errors
     /// As [`Collection::optimize`], and [`VectorizerError::Cancelled`].
@@ -91,7 +89,7 @@ impl Collection {
         self.rebuild_hnsw_graph_with(|_| ControlFlow::Continue(()))
     }
 
-    /// The same; `progress` is told after each batch and can stop it.
+    /// The same; `progress` is told after each batch and can stop it. No lock is held meanwhile: it may read the collection and change it.
     ///
     /// # Errors
     /// As [`Collection::rebuild_hnsw_graph`], and [`VectorizerError::Cancelled`].
@@ -99,7 +97,7 @@ impl Collection {
         &self,
         mut progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.changing()?;
         let mut state = self.state.write();
         state.graph.clear()?;
         state.links_changed();
@@ -117,7 +115,7 @@ impl Collection {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<()> {
         loop {
-            let mut writer = self.writer.lock();
+            let mut writer = self.changing()?;
             let step = self.link_batch(&mut writer, whole);
             let now = match step {
                 Ok(now) => now,
@@ -134,7 +132,7 @@ impl Collection {
                 }
                 return mirrored;
             };
-            MutexGuard::unlock_fair(writer);
+            writer.end_fairly();
             if progress(now).is_break() {
                 return Err(VectorizerError::Cancelled);
             }
@@ -142,11 +140,7 @@ impl Collection {
     }
 
     /// Links a batch of the tail, and says how far the graph has come; `None` if there was nothing left to link.
-    fn link_batch(
-        &self,
-        writer: &mut MutexGuard<'_, Writer>,
-        whole: bool,
-    ) -> Result<Option<Progress>> {
+    fn link_batch(&self, writer: &mut Writing<'_>, whole: bool) -> Result<Option<Progress>> {
         let (staged, waiting) = {
             let state = self.state.read();
             (
@@ -176,7 +170,7 @@ impl Collection {
     }
 
     /// Attaches slots that cannot be reached. The guard says that nobody else writes.
-    pub(super) fn mend(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    pub(super) fn mend(&self, writer: &mut Writing<'_>) -> Result<()> {
         loop {
             let mend = self.state.read().graph.stage_mend()?;
             if !mend.attachments.is_empty() {
@@ -199,7 +193,7 @@ impl Collection {
     /// # Errors
     /// No room (it takes what the living take, until it is done), or the device failed; everything is as before.
     pub fn consolidate(&self) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.changing()?;
         loop {
             match self.take_out_dead(&mut writer) {
                 Err(error) => self.go_down(&mut writer, error)?,
@@ -209,7 +203,7 @@ impl Collection {
     }
 
     /// The guard says that nobody else writes.
-    fn take_out_dead(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    fn take_out_dead(&self, writer: &mut Writing<'_>) -> Result<()> {
         let state = self.state.read();
         let Some(alive) = state.ids.alive() else {
             return Ok(());

@@ -137,7 +137,7 @@ impl Collection {
 
     fn put_unlinked(&self, batch: Batch<'_>, replace: bool) -> Result<()> {
         check_ids(&batch.ids)?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.changing()?;
         let Put {
             staged,
             mirrored,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Filter, Match, Range, Scalar};
+use super::{Filter, List, Match, Range, Scalar};
 
 /// One condition of a [`Filter`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Condition {
     /// A value at this key is null.
     IsNull(String),
     /// The id is one of these.
-    HasId(Vec<String>),
+    HasId(List<String>),
     /// The filter holds for one element of the array at `key` taken alone. No ids within.
     Nested {
         /// The path to the elements.
@@ -46,8 +46,10 @@ pub enum Condition {
 
 /// A function on ids, as a condition. Two are equal if they are clones of one.
 ///
-/// It is called once for each vector that the other conditions leave, under the readers' lock: it has to be quick, and must not
-/// change the collection that it is asked about.
+/// Each call that takes the filter asks it about every vector that the other conditions leave, once for as long as slots are not numbered
+/// anew ([`Collection::consolidate`](crate::collection::Collection::consolidate)). No lock is held meanwhile: it may read the collection, on any thread. What it
+/// changes there, the call may see or not; in [`Collection::delete_by`](crate::collection::Collection::delete_by), and where the collection changes faster than it
+/// can be asked, changes by it are refused ([`VectorizerError::InsideCallback`](crate::error::VectorizerError::InsideCallback)).
 #[derive(Clone)]
 pub struct IdPredicate(Arc<dyn Fn(&str) -> bool + Send + Sync>);
 

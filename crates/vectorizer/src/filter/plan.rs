@@ -183,6 +183,15 @@ impl Test {
     }
 }
 
+/// Whether [`Plan::new`] takes a filter, found out without building anything.
+pub(super) fn is_sound(filter: &Filter) -> bool {
+    Reader {
+        depth: 0,
+        nested: false,
+    }
+    .is_sound(filter)
+}
+
 /// Where understanding has come to.
 #[derive(Clone, Copy)]
 struct Reader {
@@ -203,6 +212,43 @@ fn invalid(at: &str, expected: impl Into<String>, found: impl Into<String>) -> V
 }
 
 impl Reader {
+    fn is_sound(self, filter: &Filter) -> bool {
+        let inner = Self {
+            depth: self.depth + 1,
+            ..self
+        };
+        self.depth < MAX_FILTER_DEPTH
+            && filter
+                .conditions()
+                .all(|condition| inner.is_condition_sound(condition))
+    }
+
+    fn is_condition_sound(self, condition: &Condition) -> bool {
+        let is_path = |key| Path::parse(key, String::new).is_ok();
+        match condition {
+            Condition::Match { key, matches } => {
+                let values: &[Scalar] = match matches {
+                    Match::Value(value) => std::slice::from_ref(value),
+                    Match::Any(these) | Match::Except(these) => these,
+                };
+                is_path(key) && infinite(values).is_none()
+            }
+            Condition::Range { key, range } => is_path(key) && bounds(range, "").is_ok(),
+            Condition::IsEmpty(key) | Condition::Exists(key) | Condition::IsNull(key) => {
+                is_path(key)
+            }
+            Condition::HasId(_) | Condition::Predicate(_) => !self.nested,
+            Condition::Filter(filter) => self.is_sound(filter),
+            Condition::Nested { key, filter } => {
+                let nested = Self {
+                    nested: true,
+                    ..self
+                };
+                is_path(key) && nested.is_sound(filter)
+            }
+        }
+    }
+
     fn plan(self, filter: &Filter, at: &str) -> Result<Plan> {
         if self.depth >= MAX_FILTER_DEPTH {
             return Err(invalid(
@@ -281,10 +327,7 @@ fn field(key: &str, test: Test, at: &str) -> Result<Node> {
 }
 
 fn scalars(these: &[Scalar], at: &str) -> Result<HashSet<Scalar>> {
-    let infinite = these
-        .iter()
-        .find(|scalar| matches!(scalar, Scalar::Number(number) if !number.is_finite()));
-    match infinite {
+    match infinite(these) {
         Some(number) => Err(invalid(
             &format!("{at}.match"),
             "finite numbers",
@@ -292,6 +335,13 @@ fn scalars(these: &[Scalar], at: &str) -> Result<HashSet<Scalar>> {
         )),
         None => Ok(these.iter().cloned().collect()),
     }
+}
+
+/// The first number that is not finite.
+fn infinite(these: &[Scalar]) -> Option<&Scalar> {
+    these
+        .iter()
+        .find(|scalar| matches!(scalar, Scalar::Number(number) if !number.is_finite()))
 }
 
 fn bounds(range: &Range, at: &str) -> Result<Test> {

@@ -1,6 +1,6 @@
 //! What the values at a key are held against: values, and ranges of them.
 
-use super::Number;
+use super::{List, Number};
 
 /// What values are held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,9 +9,9 @@ pub enum Match {
     /// Equal to this.
     Value(Scalar),
     /// Equal to one of these.
-    Any(Vec<Scalar>),
+    Any(List<Scalar>),
     /// A value that is equal to none of these.
-    Except(Vec<Scalar>),
+    Except(List<Scalar>),
 }
 
 /// A value that payloads can be compared with.
@@ -23,6 +23,17 @@ pub enum Scalar {
     Number(Number),
     /// A string.
     Text(String),
+}
+
+impl Scalar {
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Text(text) => text.len(),
+            Self::Bool(_) | Self::Number(_) => 0,
+        };
+        size_of::<Self>() + text
+    }
 }
 
 /// Bounds, all of which hold: of numbers, or of times in RFC 3339 and its kin.

@@ -39,6 +39,8 @@ pub(crate) struct Hardware {
     faults: Faults,
     /// Whether subgroups came out whole when they were tried.
     whole_subgroups: AtomicBool,
+    /// Who opened it: a driver does not go along to a forked child.
+    generation: u32,
 }
 
 impl Hardware {
@@ -81,6 +83,7 @@ impl Hardware {
             programs: Programs::default(),
             health,
             faults: Faults::default(),
+            generation: crate::fork::generation(),
             whole_subgroups: AtomicBool::new(true),
         };
         if features.contains(wgpu::Features::SUBGROUP) {
@@ -199,8 +202,13 @@ impl Hardware {
     /// Nothing, if the device can be used.
     ///
     /// # Errors
-    /// The device is lost, or an error came up since the last call.
+    /// The device is lost, or an error came up since the last call; or this is a forked child of the process that opened it.
     pub(crate) fn alive(&self) -> Result<()> {
+        if self.generation != crate::fork::generation() {
+            return Err(VectorizerError::Forked {
+                reason: "its device belongs to the process that opened it",
+            });
+        }
         if self.is_lost() {
             return Err(self.lost());
         }

@@ -104,7 +104,7 @@ pub fn export(
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
     let path = path.as_ref();
-    let frozen = collection.freeze();
+    let frozen = collection.freeze()?;
     let mut out = Output::create(path)?;
     let total = frozen.count();
     let mut done = 0;

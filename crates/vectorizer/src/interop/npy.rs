@@ -31,7 +31,7 @@ pub fn export(
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
     let path = path.as_ref();
-    let frozen = collection.freeze();
+    let frozen = collection.freeze()?;
     let (total, dimension) = (frozen.count(), collection.dimension());
     let mut out = Output::create(path)?;
     let mut prefix = Vec::new();

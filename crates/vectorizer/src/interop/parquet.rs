@@ -116,7 +116,7 @@ pub fn export(
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
     let path = path.as_ref();
-    let frozen = collection.freeze();
+    let frozen = collection.freeze()?;
     for (slot, _) in frozen.alive() {
         frozen.check_payload(slot)?;
     }

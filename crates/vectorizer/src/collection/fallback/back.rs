@@ -1,9 +1,7 @@
 //! The way back to the device.
 
-use parking_lot::MutexGuard;
-
 use super::{Mirror, is_lost_device};
-use crate::collection::{Collection, Writer};
+use crate::collection::{Collection, Writing};
 use crate::config::{FallbackPolicy, FullRows};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::Device;
@@ -17,7 +15,7 @@ impl Collection {
     /// [`VectorizerError::VramLimitExceeded`] or [`VectorizerError::BufferAllocationFailed`] if there is still no room,
     /// [`VectorizerError::DeviceLost`] if there is neither to come back from, or the device failed; the collection stays where it is.
     pub fn return_to_device(&self) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writing()?;
         if !self.is_spilled() {
             if self.is_gone() {
                 if self.rows_are_in_ram() {
@@ -76,7 +74,7 @@ impl Collection {
     }
 
     /// Puts what is in RAM beside a lost device on a fresh one as well.
-    fn come_back_from_ram(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    fn come_back_from_ram(&self, writer: &mut Writing<'_>) -> Result<()> {
         let home = self.home()?;
         let threads = self.options.threads;
         let back = self.state.read().graph.copied_to(&home, threads)?;
@@ -91,7 +89,7 @@ impl Collection {
     }
 
     /// Puts what the store has on a fresh device in the place of a lost one.
-    fn come_back_from_store(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<()> {
+    fn come_back_from_store(&self, writer: &mut Writing<'_>) -> Result<()> {
         if self.store.is_none() {
             let device = self.standing.lock().home.name().to_owned();
             return Err(VectorizerError::DeviceLost { device });

@@ -28,7 +28,7 @@ pub(crate) struct Pool {
     helpers: Option<Arc<Helpers>>,
 }
 
-/// Whose helpers these are: the process (a forked child has none of its parent's threads), what for, and how many.
+/// Whose helpers these are: of which generation (a forked child has none of its parent's threads), what for, and how many.
 type Key = (u32, Purpose, usize);
 
 static SHARED: Mutex<Vec<(Key, Weak<Helpers>)>> = const_mutex(Vec::new());
@@ -114,7 +114,7 @@ fn helpers(count: usize, purpose: Purpose) -> Arc<Helpers> {
         Purpose::Search => "search",
         Purpose::Build => "build",
     };
-    let key = (std::process::id(), purpose, count);
+    let key = (crate::fork::generation(), purpose, count);
     // In a forked child a thread that is not there may hold this lock for ever.
     let Some(mut shared) = SHARED.try_lock_for(std::time::Duration::from_secs(1)) else {
         return Arc::new(Helpers::new(count, name));

@@ -58,7 +58,10 @@ fn condition_value(condition: &Condition) -> Result<Value> {
         Condition::IsEmpty(key) => json!({"is_empty": {"key": key}}),
         Condition::Exists(key) => json!({"exists": {"key": key}}),
         Condition::IsNull(key) => json!({"is_null": {"key": key}}),
-        Condition::HasId(ids) => json!({"has_id": ids}),
+        Condition::HasId(ids) => {
+            let ids: &[String] = ids;
+            json!({"has_id": ids})
+        }
         Condition::Nested { key, filter } => {
             json!({"nested": {"key": key, "filter": filter_value(filter)?}})
         }

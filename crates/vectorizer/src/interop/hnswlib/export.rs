@@ -32,7 +32,7 @@ pub fn export(
     // Others may add between linking and holding still.
     let frozen = loop {
         collection.optimize()?;
-        let frozen = collection.freeze();
+        let frozen = collection.freeze()?;
         if frozen.graph().linked() == frozen.graph().len() {
             break frozen;
         }

@@ -28,7 +28,7 @@ fn the_deleted_go_out_marked_and_come_in_deleted() {
     collection.optimize().unwrap();
     collection.delete_batch(&["3", "50"]).unwrap();
     let mut go = |_: Moved| ControlFlow::Continue(());
-    let exported = write(&collection.freeze(), &path, &mut go).unwrap();
+    let exported = write(&collection.freeze().unwrap(), &path, &mut go).unwrap();
     assert_eq!((exported.vectors, exported.ids), (58, None));
     let bytes = std::fs::read(&path).unwrap();
     let element = 4 + 4 * 32 + 4 + 8;

@@ -19,8 +19,8 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Debug)]
 pub(super) struct Helpers {
     shared: Arc<Shared>,
-    /// The process that has the threads: a forked child has none of them.
-    process: u32,
+    /// Of the process that has the threads: a forked child has none of them.
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Helpers {
                 queue: Mutex::default(),
                 wake: Condvar::new(),
             }),
-            process: std::process::id(),
+            generation: crate::fork::generation(),
         }
     }
 
@@ -97,7 +97,7 @@ impl Helpers {
     /// # Panics
     /// If `turn` does, on any thread; all calls have returned by then.
     pub(super) fn share(&self, helping: usize, turn: &(dyn Fn() + Sync)) {
-        if helping == 0 || self.process != std::process::id() {
+        if helping == 0 || self.generation != crate::fork::generation() {
             return turn();
         }
         // SAFETY: only the lifetime changes. `turn` is borrowed until this function is left, by return or by panic, and
@@ -129,7 +129,7 @@ impl Helpers {
 impl Drop for Helpers {
     fn drop(&mut self) {
         // In a forked child a thread that is not there may hold the lock for ever.
-        if self.process == std::process::id() {
+        if self.generation == crate::fork::generation() {
             self.shared.queue.lock().closed = true;
             self.shared.wake.notify_all();
         }
