@@ -202,11 +202,18 @@ pub(crate) fn exact(number: &Number) -> Result<Number, &'static str> {
     }
 }
 
-/// Whether a payload can be kept and read back by every reader; else the reason. Says whether all numbers have the form that they are read
-/// back with. Takes no stack, however deep the value is.
-pub(crate) fn check(value: &Value) -> Result<bool, String> {
+/// What is known of a payload that every reader takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Whether all its numbers have the form that they are read back with.
+    pub(crate) as_read: bool,
+    /// Its text is at most so long.
+    pub(crate) bytes: usize,
+}
+
+/// Whether a payload can be kept and read back by every reader; else the reason. Takes no stack, however deep the value is.
+pub(crate) fn check(value: &Value) -> Result<Checked, String> {
     let mut as_read = true;
-    // At most so long as text.
     let mut bytes: usize = 0;
     let mut open = vec![(value, 0)];
     while let Some((value, depth)) = open.pop() {
@@ -245,8 +252,9 @@ pub(crate) fn check(value: &Value) -> Result<bool, String> {
                 length.0
             ));
         }
+        bytes = length.0;
     }
-    Ok(as_read)
+    Ok(Checked { as_read, bytes })
 }
 
 /// Gives every number the form that it is read back with. For what [`check`] has passed.
@@ -283,6 +291,11 @@ mod tests {
 
     use super::*;
 
+    /// Whether it is taken as it is.
+    fn taken(value: &Value) -> bool {
+        check(value).is_ok_and(|checked| checked.as_read)
+    }
+
     fn fault(text: &str) -> String {
         let fault = read(text, 64).unwrap_err();
         format!("{}:{}: {fault}", fault.line, fault.column)
@@ -313,7 +326,7 @@ mod tests {
             let mut expected: Value = serde_json::from_str(text).unwrap();
             normalize(&mut expected);
             assert_eq!(read(text, 64).unwrap(), expected, "{text}");
-            assert_eq!(check(&expected), Ok(true), "{text}");
+            assert!(taken(&expected), "{text}");
         }
         assert!(read("-0", 0).unwrap().as_f64().unwrap().is_sign_negative());
     }
@@ -335,7 +348,7 @@ mod tests {
             ),
             (
                 "[{\"b\": {\"k\": 1, \"k\": 1}}]",
-                "1:16: expected each field once, found the field \"k\" stands twice",
+                "1:17: expected each field once, found the field \"k\" stands twice",
             ),
             ("[1e400]", "1:2: expected a finite number, found 1e400"),
         ] {
@@ -357,7 +370,7 @@ mod tests {
     fn depth_is_counted_in_text_and_in_values_alike() {
         let text = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let deepest = read(&text(MAX_PAYLOAD_DEPTH), MAX_PAYLOAD_DEPTH).unwrap();
-        assert_eq!(check(&deepest), Ok(true));
+        assert!(taken(&deepest));
         assert!(fault(&text(MAX_PAYLOAD_DEPTH + 1)).starts_with("1:65: expected at most 64 "));
         let mut deeper = json!([deepest]);
         assert!(check(&deeper).unwrap_err().contains("at most 64 arrays"));
@@ -378,7 +391,7 @@ mod tests {
     #[test]
     fn size_is_that_of_the_text() {
         let text = |bytes: usize| Value::String("x".repeat(bytes - 2));
-        assert_eq!(check(&text(MAX_PAYLOAD_BYTES)), Ok(true));
+        assert!(taken(&text(MAX_PAYLOAD_BYTES)));
         let error = check(&text(MAX_PAYLOAD_BYTES + 1)).unwrap_err();
         assert!(
             error.contains("at most 33554432 bytes of JSON, found 33554433"),
@@ -386,9 +399,8 @@ mod tests {
         );
         // Six bytes each as text.
         assert!(check(&Value::String("\u{1}".repeat(MAX_PAYLOAD_BYTES / 6 + 1))).is_err());
-        assert_eq!(
-            check(&Value::String("\u{1}".repeat(MAX_PAYLOAD_BYTES / 6 - 1))),
-            Ok(true)
-        );
+        assert!(taken(&Value::String(
+            "\u{1}".repeat(MAX_PAYLOAD_BYTES / 6 - 1)
+        )));
     }
 }

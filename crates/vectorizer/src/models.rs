@@ -49,7 +49,7 @@ impl Payload {
     /// [`VectorizerError::InvalidPayload`].
     pub(crate) fn admitted(&self, id: &str) -> Result<Self> {
         // Before it is cloned, which goes by recursion.
-        let as_read = self.check(id)?;
+        let as_read = self.check(id)?.as_read;
         let mut copy = self.clone();
         if !as_read {
             json::normalize(&mut copy.0);
@@ -62,17 +62,17 @@ impl Payload {
     /// # Errors
     /// [`VectorizerError::InvalidPayload`].
     pub(crate) fn admit(mut self, id: &str) -> Result<Self> {
-        if !self.check(id)? {
+        if !self.check(id)?.as_read {
             json::normalize(&mut self.0);
         }
         Ok(self)
     }
 
-    /// Whether every reader takes it back; says whether it has the form in which it is read back.
+    /// Whether every reader takes it back.
     ///
     /// # Errors
     /// [`VectorizerError::InvalidPayload`].
-    pub(crate) fn check(&self, id: &str) -> Result<bool> {
+    pub(crate) fn check(&self, id: &str) -> Result<json::Checked> {
         json::check(&self.0).map_err(|reason| VectorizerError::InvalidPayload {
             id: id.to_owned(),
             reason,

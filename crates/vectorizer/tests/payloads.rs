@@ -150,10 +150,10 @@ fn assert_refused(done: Result<(), VectorizerError>, id: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
-    fn what_is_taken_comes_back_from_everywhere(payloads in prop::collection::vec(payload(), 1..24)) {
+    fn what_is_taken_comes_back_from_everywhere(payloads in prop::collection::vec(payload(), 1..20)) {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
         let (memory, disk) = (in_memory(), on_disk(&file("disk")));

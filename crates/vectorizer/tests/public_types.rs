@@ -32,7 +32,7 @@ use vectorizer::interop::npy::Form;
 use vectorizer::interop::{Existing, Moved};
 use vectorizer::models::{DistanceMetric, Payload, SearchResult, Vector};
 use vectorizer::storage::VectorStorage;
-use vectorizer::store::{CheckReport, Durability, StoreStats};
+use vectorizer::store::{CheckReport, Durability, LostPayload, SalvageReport, StoreStats};
 
 /// Asks every type after the colon for every bound before it, when this is compiled.
 macro_rules! all {
@@ -55,7 +55,7 @@ fn everything_goes_from_thread_to_thread_and_is_shown() {
         OperationStats, Standing, VramMonitor, VramReport, VramStats,
         Answer, GraphStats, HnswGraph, Progress, Topology, VectorStorage,
         Exported, Header, Imported, Form, Existing, Moved,
-        DistanceMetric, Payload, SearchResult, Vector, CheckReport, Durability, StoreStats,
+        DistanceMetric, Payload, SearchResult, Vector, CheckReport, Durability, LostPayload, SalvageReport, StoreStats,
     );
 }
 

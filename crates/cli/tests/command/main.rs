@@ -11,6 +11,7 @@ mod collection;
 mod data;
 mod demo;
 mod room;
+mod salvage;
 mod search;
 mod tune;
 
@@ -104,6 +105,7 @@ fn help_teaches() {
         &["compact", "--help"],
         &["stats", "--help"],
         &["check", "--help"],
+        &["salvage", "--help"],
         &["export", "--help"],
         &["import", "--help"],
         &["tune", "--help"],

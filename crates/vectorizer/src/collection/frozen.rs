@@ -80,11 +80,11 @@ impl Frozen<'_> {
         self.state.payloads.get(&slot)
     }
 
-    /// That the payload of a slot, if it has one, is such as the readers of files take.
+    /// That the payload of a slot, if it has one, is such as the readers of files take; its text is at most so many bytes long.
     ///
     /// # Errors
     /// [`VectorizerError::InvalidPayload`]: an earlier version took more.
-    pub(crate) fn check_payload(&self, slot: u32) -> Result<()> {
+    pub(crate) fn check_payload(&self, slot: u32) -> Result<usize> {
         let id = self.id(slot).unwrap_or_default();
         if self.state.payloads.is_unreadable(slot) {
             return Err(VectorizerError::InvalidPayload {
@@ -93,7 +93,7 @@ impl Frozen<'_> {
             });
         }
         self.payload(slot)
-            .map_or(Ok(()), |payload| payload.check(id).map(drop))
+            .map_or(Ok(0), |payload| Ok(payload.check(id)?.bytes))
     }
 
     /// The slot of an id.

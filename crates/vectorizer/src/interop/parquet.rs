@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +44,10 @@ mod values;
 
 /// Bytes of a group of rows that are held before they are written.
 const GROUP_BYTES: usize = 64 << 20;
+/// Bytes of payloads in an array of strings, after which no more come: it holds less than 2 GiB.
+const TEXT_BYTES: usize = 64 << 20;
+/// Bytes of rows that are read at a time, as far as a file says how long its rows are.
+const READ_BYTES: u64 = 256 << 20;
 /// Members of payloads that get columns of their own; others stay in `payload`.
 const MAX_COLUMNS: usize = 256;
 const OWN: [&str; 3] = ["id", "vector", "payload"];
@@ -144,7 +148,8 @@ pub fn export(
         ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties)).map_err(broken(path))?;
     let total = frozen.count();
     let mut done = 0;
-    for slots in frozen.runs(batch_size(collection.dimension())) {
+    let runs = frozen.runs(batch_size(collection.dimension()));
+    for slots in runs.flat_map(|run| cut(&frozen, run)) {
         let rows = Float32Array::from(frozen.read(slots.clone())?);
         let ids = StringArray::from_iter_values(slots.clone().filter_map(|slot| frozen.id(slot)));
         let payloads: Vec<Option<&Value>> = slots
@@ -176,6 +181,24 @@ pub fn export(
     }
     writer.into_inner().map_err(broken(path))?.finish()?;
     Ok(total)
+}
+
+/// A run of slots, cut where the text of their payloads becomes long.
+fn cut(frozen: &Frozen<'_>, run: Range<u32>) -> Vec<Range<u32>> {
+    let mut cuts = Vec::new();
+    let (mut first, mut bytes) = (run.start, 0);
+    for slot in run.clone() {
+        // They were all looked at before.
+        bytes += frozen.check_payload(slot).unwrap_or_default();
+        if bytes >= TEXT_BYTES {
+            cuts.push(first..slot + 1);
+            (first, bytes) = (slot + 1, 0);
+        }
+    }
+    if first < run.end {
+        cuts.push(first..run.end);
+    }
+    cuts
 }
 
 /// The members of payloads that are of one kind everywhere.
@@ -266,6 +289,13 @@ fn rows(
         ProjectionMask::all(),
         Some(metadata.schema().fields()),
     )?;
+    // An array of strings holds less than 2 GiB: long rows come few at a time.
+    let fitting = metadata.metadata().row_groups().iter().filter_map(|group| {
+        let rows = u64::try_from(group.num_rows()).ok()?;
+        let bytes = u64::try_from(group.total_byte_size()).ok()?;
+        usize::try_from(rows.saturating_mul(READ_BYTES).checked_div(bytes)?).ok()
+    });
+    let batch = fitting.fold(batch, usize::min).max(1);
     let groups = pages::CheckedRowGroups(Arc::new(reader));
     let total = metadata.metadata().file_metadata().num_rows();
     let rows = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, batch, None)?;

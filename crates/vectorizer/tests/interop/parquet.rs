@@ -82,9 +82,9 @@ fn texts(texts: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(texts))
 }
 
-/// Vectors of one component each, which is `at` and its place.
-fn components(count: usize, at: f32) -> ArrayRef {
-    let rows = (0..count).map(|place| Some(vec![Some(at + place as f32)]));
+/// Vectors of so many components, all of which are the vector's place, counted from 1.
+fn components(count: usize, dimension: usize) -> ArrayRef {
+    let rows = (1..=count).map(|place| Some(vec![Some(place as f32); dimension]));
     Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows))
 }
 
@@ -119,7 +119,7 @@ fn structs_deeper_than_payloads_may_be_are_refused_and_lose_nothing() {
             &path,
             vec![
                 ("id", texts(&["deep"])),
-                ("vector", components(1, 1.0)),
+                ("vector", components(1, 1)),
                 ("p", structs(levels)),
             ],
         );
@@ -169,7 +169,7 @@ fn payload_text_is_read_as_strictly_as_json_lines() {
             &path,
             vec![
                 ("id", texts(&["a", "b"])),
-                ("vector", components(2, 1.0)),
+                ("vector", components(2, 1)),
                 ("payload", texts(&["{}", text])),
                 ("n", Arc::new(Int64Array::from(vec![1, 2]))),
             ],
@@ -188,29 +188,64 @@ fn payload_text_is_read_as_strictly_as_json_lines() {
 fn an_id_twice_in_a_table_is_replaced_or_refused_near_and_far() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("some.parquet");
-    for between in [0, 9_999, 20_000] {
+    // 64 vectors of this dimension make a batch.
+    let dimension = 1 << 15;
+    for between in [0, 63, 150] {
         let mut ids: Vec<String> = (0..between).map(|id| id.to_string()).collect();
         ids.insert(0, "twice".to_owned());
         ids.push("twice".to_owned());
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         write(
             &path,
-            vec![("id", texts(&ids)), ("vector", components(ids.len(), 1.0))],
+            vec![
+                ("id", texts(&ids)),
+                ("vector", components(ids.len(), dimension)),
+            ],
         );
-        let collection = empty(1, DistanceMetric::Euclidean, 2);
+        let collection = empty(dimension, DistanceMetric::Euclidean, 2);
         let read = parquet::import(&collection, &path, Existing::Replace, go).unwrap();
         assert_eq!(
             (read, collection.vector_count()),
             (between + 2, between + 1)
         );
         let last = collection.vectors(None).last().unwrap().unwrap();
-        assert_eq!(last, vector("twice", &[between as f32 + 2.0], None));
+        let row = vec![between as f32 + 2.0; dimension];
+        assert!(last == vector("twice", &row, None), "{between}");
 
-        let collection = empty(1, DistanceMetric::Euclidean, 2);
+        let collection = empty(dimension, DistanceMetric::Euclidean, 2);
         let error = parquet::import(&collection, &path, Existing::Refuse, go).unwrap_err();
         assert!(
             matches!(&error, VectorizerError::InFile { place, .. } if *place == format!("row {}", between + 1)),
             "{error}"
         );
     }
+}
+
+/// An array of strings holds less than 2 GiB, which ten thousand long payloads would fill.
+#[test]
+fn long_payloads_go_out_few_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some.parquet");
+    let collection = empty(1, DistanceMetric::Euclidean, 16);
+    let text = "x".repeat(4 << 20);
+    let vectors: Vec<Vector> = (0..6)
+        .map(|id| {
+            vector(
+                &id.to_string(),
+                &[1.0],
+                Some(json!({"text": text, "n": [id]})),
+            )
+        })
+        .collect();
+    collection.add_vectors_batch(&vectors).unwrap();
+    let mut told = Vec::new();
+    let written = parquet::export(&collection, &path, |moved| {
+        told.push(moved.done);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(written.unwrap(), 6);
+    assert_eq!(told, [3, 6]);
+    let back = empty(1, DistanceMetric::Euclidean, 16);
+    parquet::import(&back, &path, Existing::Refuse, go).unwrap();
+    assert!(all(&back) == vectors);
 }
