@@ -14,6 +14,7 @@
 //! - `filtered`: counting, going through in order, deleting by filter.
 //! - `places`: the order of insertion, which stays while slots are numbered anew.
 //! - `durable`: made, opened and closed on disk.
+//! - `discard`: an empty one taken off the disk.
 //! - `fallback`: what happens when the device is full or lost: refused, spilled to RAM, mirrored there; and the way back.
 //! - `frozen`: held still, for files.
 //! - `coalesce`: single queries of many threads, together to the device.
@@ -32,6 +33,7 @@ use crate::store::Store;
 
 mod coalesce;
 mod delete;
+mod discard;
 mod durable;
 mod fallback;
 #[cfg(test)]
