@@ -9,6 +9,7 @@ use std::path::Path;
 pub struct DataError {
     path: String,
     reason: String,
+    machine: bool,
 }
 
 /// What every fallible call of this crate returns.
@@ -20,7 +21,14 @@ impl DataError {
         Self {
             path: path.display().to_string(),
             reason: reason.into(),
+            machine: false,
         }
+    }
+
+    /// Whether the disk or the system failed, rather than that the file is not there, not allowed, or not what it should be.
+    #[must_use]
+    pub const fn is_machine(&self) -> bool {
+        self.machine
     }
 
     /// The operating system refused `action` (say, "read it").
@@ -32,6 +40,41 @@ impl DataError {
             io::ErrorKind::StorageFull => format!("cannot {action}: the disk is full"),
             _ => format!("cannot {action}: {error}"),
         };
-        Self::new(path, reason)
+        // Whoever named the file can name another; anything else no other arguments would mend.
+        let machine = !matches!(
+            error.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::InvalidFilename
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::ReadOnlyFilesystem
+        );
+        Self {
+            machine,
+            ..Self::new(path, reason)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_arguments_would_mend_is_not_the_machines() {
+        for (kind, machine) in [
+            (io::ErrorKind::NotFound, false),
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::IsADirectory, false),
+            (io::ErrorKind::StorageFull, true),
+            (io::ErrorKind::Other, true),
+        ] {
+            let error = DataError::io(Path::new("a"), "read it", &kind.into());
+            assert_eq!(error.is_machine(), machine, "{kind:?}");
+        }
+        assert!(!DataError::new(Path::new("a"), "is broken").is_machine());
     }
 }

@@ -35,8 +35,7 @@ Examples:
   vectorizer search --index words --queries queries.npy
       Keep vectors and their graph in the folder words, and search them.
 
-Any device but the default is chosen with --device or the environment variable VECTORIZER_DEVICE.
-Exit status: 0 done; 1 the machine failed (device, memory, output); 2 wrong arguments or files.";
+Any device but the default is chosen with --device or the environment variable VECTORIZER_DEVICE.";
 
 const SEARCH_HELP: &str = "\
 Files:
@@ -160,7 +159,7 @@ pub(crate) struct SearchArguments {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["metric", "m", "ef_construction", "seed", "precision"])]
     pub(crate) index: Option<PathBuf>,
     /// Find only vectors of the collection for which this holds: a filter as JSON, in Qdrant's shape.
-    #[arg(long, value_name = "JSON", requires = "index")]
+    #[arg(long, value_name = "JSON", requires = "index", conflicts_with = "base")]
     pub(crate) filter: Option<String>,
     /// The vectors to search for, of the same dimension.
     #[arg(long, value_name = "FILE")]
@@ -171,8 +170,8 @@ pub(crate) struct SearchArguments {
     /// How many neighbours to find; more than there are rows means all of them.
     #[arg(short, default_value = "10", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) k: usize,
-    /// Compare every vector instead of building a graph; what is said about the graph is then ignored.
-    #[arg(long)]
+    /// Compare every vector instead of building a graph. Nothing is to be said about the graph then.
+    #[arg(long, conflicts_with_all = ["ef", "m", "ef_construction", "seed"])]
     pub(crate) exact: bool,
     /// The true neighbours, to measure recall by: row numbers of any integer type, at least k wide (.npy or .ivecs).
     #[arg(long, value_name = "FILE")]

@@ -58,7 +58,12 @@ pub(crate) struct BenchArguments {
     )]
     base: Option<PathBuf>,
     /// The vectors to search for.
-    #[arg(long, value_name = "FILE", requires = "base")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "base",
+        conflicts_with = "generate"
+    )]
     queries: Option<PathBuf>,
     /// Made-up data instead: sift-like:ROWS or text-like:ROWS:DIMENSION, with 10,000 queries.
     #[arg(long, value_name = "NAME", conflicts_with = "base")]

@@ -14,9 +14,7 @@ graph's file, and that the graph keeps its rules: degrees, levels, and that ever
 the time, of opening the collection on the CPU. A damaged graph's file is built anew by opening the collection; a damaged store has
 to be restored from a copy, and `salvage` copies what can still be read. A payload that cannot be read costs its vector that payload alone.
 
-JSON: path, vectors, dead, payloads, linked, problems (empty if all is well).
-Exit status: 0 all is well; 1 something is wrong (it says what), the disk failed, or the collection is open elsewhere;
-2 wrong arguments, or there is no collection.";
+JSON: path, vectors, dead, payloads, linked, problems (empty if all is well).";
 
 /// Checks every checksum and every rule of a collection's files, and says what is wrong.
 #[derive(Debug, Args)]
@@ -28,7 +26,7 @@ pub(crate) struct CheckArguments {
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<()> {
     let stage = Stage::begin(arguments.index.json, "checking the collection", None);
-    let report = Collection::check_files(&arguments.index.index);
+    let report = Collection::check_files(arguments.index.folder()?);
     drop(stage);
     let report = report?;
     if arguments.index.json {

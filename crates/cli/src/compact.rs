@@ -16,8 +16,7 @@ and the file gives back what it no longer needs.
 Example:
   vectorizer compact --index words
 JSON: vectors, dropped, store_bytes_before, store_bytes; vram_bytes, vram_peak_bytes, vram_efficiency, pool_reuse, fragmentation, fallback
-(null, or what happened and why).
-Exit status: 0 done; 1 the machine failed or the collection is open elsewhere; 2 wrong arguments, or there is no collection.";
+(null, or what happened and why), threads.";
 
 /// Takes deleted and replaced vectors out of the graph and gives their room back to the disk.
 #[derive(Debug, Args)]
@@ -30,7 +29,7 @@ pub(crate) struct CompactArguments {
 }
 
 pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
-    let (folder, json) = (&arguments.index.index, arguments.index.json);
+    let (folder, json) = (arguments.index.folder()?, arguments.index.json);
     let before = Collection::describe(folder)?;
     let collection = index::open(&arguments.index, &arguments.open)?;
     let stage = Stage::begin(json, "taking out the deleted", None);

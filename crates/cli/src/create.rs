@@ -9,7 +9,8 @@ use vectorizer::config::{
 use vectorizer::gpu::context::Context;
 use vectorizer::store::Durability;
 
-use crate::args::{Metric, PlaceArguments, precision};
+use crate::args::{DeviceArguments, Metric, PlaceArguments, precision};
+use crate::device;
 use crate::failure::Result;
 use crate::index::{IndexArguments, say, say_json};
 
@@ -19,8 +20,8 @@ Examples:
   vectorizer create --index images --dimension 784 --metric euclidean --m 24 --ef-construction 400 --precision int8
 
 What is chosen here stays for the collection's life; --full-rows alone may be chosen anew whenever it is opened. The folder is made if it is not there; one that holds a collection is refused.
-Then: vectorizer add --index words vectors.npy
-Exit status: 0 done; 1 the disk failed; 2 wrong arguments, or there is a collection already.";
+--device opens the device and says whether it can take such a collection. It is not remembered: each command is told anew.
+Then: vectorizer add --index words vectors.npy";
 
 /// Makes an empty collection that is kept in a folder.
 #[derive(Debug, Args)]
@@ -49,6 +50,8 @@ pub(crate) struct CreateArguments {
     #[arg(long, value_name = "FORM", default_value_t, value_parser = precision())]
     precision: Precision,
     #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
     place: PlaceArguments,
 }
 
@@ -63,11 +66,15 @@ pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
         full_rows: arguments.place.full_rows.unwrap_or_default(),
         ..CollectionOptions::default()
     };
-    let folder = &arguments.index.index;
-    // Nothing of an empty collection is on a device.
+    let folder = arguments.index.folder()?;
+    // Nothing of an empty collection is on a device: one is opened only where somebody wants to know of it.
+    let context = match &arguments.device.device {
+        Some(_) => device::open(&arguments.device)?,
+        None => Context::cpu(),
+    };
     let collection = Collection::create_with(
         folder,
-        &Context::cpu(),
+        &context,
         arguments.dimension,
         arguments.metric.into(),
         options,
@@ -82,6 +89,7 @@ pub(crate) fn run(arguments: &CreateArguments) -> Result<()> {
             "metric": metric,
             "precision": arguments.precision,
             "full_rows": options.full_rows,
+            "device": arguments.device.device.as_ref().map(|_| context.device_name()),
         }))
     } else {
         let dimension = arguments.dimension;

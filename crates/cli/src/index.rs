@@ -1,14 +1,16 @@
 //! What the commands on a collection's folder have in common.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use vectorizer::collection::{Collection, OpenOptions, Opening};
+use vectorizer::gpu::context::Context;
 
 use crate::args::{PlaceArguments, threads};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::memory::CollectionArguments;
 use crate::progress::Stage;
 
@@ -35,9 +37,32 @@ pub(crate) struct OpenArguments {
     pub(crate) place: PlaceArguments,
 }
 
+impl IndexArguments {
+    /// The folder; a file in its place is refused.
+    pub(crate) fn folder(&self) -> Result<&Path> {
+        if self.index.exists() && !self.index.is_dir() {
+            return Err(Failure::Input(format!(
+                "{}: is no folder; --index names a collection's folder",
+                self.index.display()
+            )));
+        }
+        Ok(&self.index)
+    }
+}
+
 /// Opens the collection on its device, with a bar.
 pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Collection> {
     let context = open.collection.open()?;
+    open_on(index, open, &context)
+}
+
+/// Opens the collection on this device, with a bar.
+pub(crate) fn open_on(
+    index: &IndexArguments,
+    open: &OpenArguments,
+    context: &Context,
+) -> Result<Collection> {
+    let folder = index.folder()?;
     let options = OpenOptions {
         threads: open.threads,
         fallback: open.collection.policy(),
@@ -46,7 +71,7 @@ pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Colle
     };
     let quiet = index.json;
     let mut stage: Option<(bool, Stage)> = None;
-    let opened = Collection::open_with(&index.index, &context, options, |now| {
+    let opened = Collection::open_with(folder, context, options, |now| {
         let (linking, done, total) = match now {
             Opening::Reading { done, total } => (false, done, total),
             Opening::Linking(progress) => (true, progress.linked, progress.total),
@@ -78,15 +103,28 @@ pub(crate) fn close(collection: Collection, quiet: bool) -> Result<()> {
     Ok(closed?)
 }
 
-/// One line on standard output, at once.
+/// One line on standard output, at once. Where nobody reads any more (`| head`) nothing is said from then on, and the work goes on: the exit status
+/// tells how that ended.
 pub(crate) fn say(line: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    out.write_all(b"\n")?;
-    Ok(out.flush()?)
+    static UNHEARD: AtomicBool = AtomicBool::new(false);
+    if UNHEARD.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    let said = out
+        .write_all(line.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+    match said {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            UNHEARD.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        said => Ok(said?),
+    }
 }
 
 /// One JSON document on a line, at once.
 pub(crate) fn say_json(document: &impl serde::Serialize) -> Result<()> {
-    say(&serde_json::to_string(document).map_err(std::io::Error::from)?)
+    say(&serde_json::to_string(document).map_err(io::Error::from)?)
 }

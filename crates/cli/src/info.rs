@@ -1,7 +1,5 @@
 //! `vectorizer info`: the devices, and which one would be taken.
 
-use std::io::Write as _;
-
 use serde::Serialize;
 use vectorizer::gpu::context::Context;
 use vectorizer::gpu::device::{Backend, DeviceInfo, UNKNOWN_LIMIT};
@@ -13,6 +11,7 @@ use crate::args::InfoArguments;
 use crate::device;
 use crate::failure::Result;
 use crate::figures::bytes;
+use crate::index::say;
 
 #[derive(Serialize)]
 struct Info<'a> {
@@ -53,13 +52,12 @@ pub(crate) fn run(arguments: &InfoArguments) -> Result<()> {
         error: opened.as_ref().err().map(ToString::to_string),
         devices: &devices,
     };
-    let mut text = if arguments.json {
+    let text = if arguments.json {
         serde_json::to_string(&info).map_err(std::io::Error::from)?
     } else {
         describe(&info)
     };
-    text.push('\n');
-    std::io::stdout().write_all(text.as_bytes())?;
+    say(&text)?;
     opened.map(drop)
 }
 

@@ -19,6 +19,7 @@ mod index;
 mod info;
 mod memory;
 mod progress;
+mod rows;
 mod salvage;
 mod search;
 mod stats;
@@ -27,13 +28,16 @@ mod tune;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Arguments, Command};
+use failure::EXIT_STATUS;
 
 fn main() -> ExitCode {
     device::hush_driver();
-    let result = match Arguments::parse().command {
+    let matches = with_exit_status(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match arguments.command {
         Command::Info(arguments) => info::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output has seen enough: `vectorizer demo | head` is no failure.
+        // Of commands whose work is their output: whoever reads it has seen enough. `vectorizer demo | head` is no failure.
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             // There is nobody left to tell if this fails too.
@@ -59,4 +63,13 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// The command with the meaning of the exit status in its help, and in that of every command below it.
+fn with_exit_status(command: clap::Command) -> clap::Command {
+    let help = match command.get_after_help() {
+        Some(help) => format!("{}\n\n{EXIT_STATUS}", help.ansi()),
+        None => EXIT_STATUS.to_owned(),
+    };
+    command.after_help(help).mut_subcommands(with_exit_status)
 }

@@ -124,6 +124,9 @@ pub(crate) struct Memory {
     pub(crate) fragmentation: f64,
     /// What happened, and why; null if nothing did.
     pub(crate) fallback: Option<Fallback>,
+    /// Threads of the CPU engine, of a collection; 0 is all cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threads: Option<usize>,
 }
 
 impl Memory {
@@ -138,12 +141,16 @@ impl Memory {
             pool_reuse: pool.pool_utilization,
             fragmentation: pool.fragmentation,
             fallback,
+            threads: None,
         }
     }
 
     /// Those of a collection.
     pub(crate) fn of_collection(collection: &Collection) -> Self {
-        Self::of(&collection.context().device(), collection.fallback())
+        Self {
+            threads: Some(collection.options().threads),
+            ..Self::of(&collection.context().device(), collection.fallback())
+        }
     }
 }
 

@@ -13,8 +13,7 @@ const HELP: &str = "\
 Reads no vectors: it is quick however large the collection is.
 
 JSON: path, format, uuid, dimension, metric, hnsw, seed, precision, full_rows, vectors, dead, payloads, payload_indexes, epoch, linked (null
-without a graph's file), store_bytes, graph_bytes.
-Exit status: 0 done; 1 the files are damaged or the collection is open elsewhere; 2 wrong arguments, or there is no collection.";
+without a graph's file), store_bytes, graph_bytes.";
 
 /// Says what a collection is, how many vectors it holds and how much room it takes.
 #[derive(Debug, Args)]
@@ -25,7 +24,7 @@ pub(crate) struct StatsArguments {
 }
 
 pub(crate) fn run(arguments: &StatsArguments) -> Result<()> {
-    let stats = Collection::describe(&arguments.index.index)?;
+    let stats = Collection::describe(arguments.index.folder()?)?;
     if arguments.index.json {
         return say_json(&stats);
     }

@@ -1,6 +1,5 @@
 //! `vectorizer tune`: measures how a device's work is best cut up, and remembers it.
 
-use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use crate::args::DeviceArguments;
 use crate::device;
 use crate::failure::Result;
 use crate::figures::time;
+use crate::index::say;
 use crate::progress::Stage;
 
 const HELP: &str = "\
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<()> {
     } else {
         Some(tune::remember(&context, &report.tuning)?)
     };
-    let mut text = if arguments.json {
+    let text = if arguments.json {
         let document = Document {
             report: &report,
             path: path.map(|path| path.display().to_string()),
@@ -96,9 +96,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<()> {
     } else {
         describe(&report, path)
     };
-    text.push('\n');
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    say(&text)
 }
 
 fn describe(report: &TuneReport, path: Option<PathBuf>) -> String {

@@ -131,7 +131,7 @@ fn what_does_not_fit_is_refused_with_exit_status_2() {
                 "--metric",
                 "euclidean",
             ][..],
-            "say otherwise",
+            "--dimension 3: the collection at index was made with 2",
         ),
         (
             &[
@@ -142,7 +142,7 @@ fn what_does_not_fit_is_refused_with_exit_status_2() {
                 "--metric",
                 "cosine",
             ][..],
-            "say otherwise",
+            "--metric cosine: the collection at index was made with euclidean",
         ),
         (
             &["jsonl", "in.jsonl", "--dimension", "2", "--metric", "l2"][..],
@@ -183,4 +183,247 @@ fn what_does_not_fit_is_refused_with_exit_status_2() {
     // A second try with --replace goes through.
     let again = import(&[&["jsonl", "in.jsonl", "--replace"][..], &KIND].concat());
     assert!(again.status.success());
+}
+
+/// What a command says on standard error when it ends with exit status 2.
+fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+    errors
+}
+
+/// The lines of a collection as JSON.
+fn exported(folder: &Path, index: &str) -> Vec<Value> {
+    let out = ["export", "--index", index, "--format", "jsonl", "out.jsonl"];
+    assert!(run(folder, &out).status.success());
+    let text = std::fs::read_to_string(folder.join("out.jsonl")).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_failed_import_of_which_nothing_came_in_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    write("in.jsonl", lines().as_bytes());
+    write("bad.jsonl", b"{\"id\": \"a\", \"vector\": [1]}\n");
+    write("bad.parquet", b"1234567");
+    write("bad.bin", &[7; 200]);
+    let import = |index: &str, format: &str, file: &str, dimension: &str| {
+        let arguments = ["import", "--index", index, "--format", format, file];
+        let kind = ["--dimension", dimension, "--metric", "euclidean"];
+        run(folder, &[&arguments[..], &kind].concat())
+    };
+    assert!(import("good", "jsonl", "in.jsonl", "2").status.success());
+    for (format, file) in [
+        ("npy", "good.npy"),
+        ("hnswlib", "good.bin"),
+        ("parquet", "good.parquet"),
+    ] {
+        if format != "parquet" || cfg!(feature = "parquet") {
+            let export = ["export", "--index", "good", "--format", format, file];
+            assert!(run(folder, &export).status.success());
+        }
+    }
+    let mut holed = std::fs::read(folder.join("good.npy")).unwrap();
+    let at = holed.len() - 300 * 8;
+    holed[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    write("nan.npy", &holed);
+    let ids: String = (0..300).map(|row| format!("n{row}\n")).collect();
+    write("nan.npy.ids", ids.as_bytes());
+    let mut tries = vec![
+        ("jsonl", "bad.jsonl", "2"),
+        ("jsonl", "in.jsonl", "3"),
+        ("npy", "nan.npy", "2"),
+        ("npy", "good.npy", "3"),
+        ("hnswlib", "bad.bin", "2"),
+        ("hnswlib", "good.bin", "3"),
+    ];
+    if cfg!(feature = "parquet") {
+        tries.extend([
+            ("parquet", "bad.parquet", "2"),
+            ("parquet", "good.parquet", "3"),
+        ]);
+    }
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    for (format, file, dimension) in tries {
+        for index in ["new", "deep/new", "empty"] {
+            let output = import(index, format, file, dimension);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{format} {file}: {errors}");
+        }
+        assert!(!folder.join("new").exists(), "{format} {file}");
+        assert!(!folder.join("deep").exists(), "{format} {file}");
+        let left = std::fs::read_dir(folder.join("empty")).unwrap().count();
+        assert_eq!(left, 0, "{format} {file}");
+    }
+    // The second try goes through, also into a folder that was there.
+    for index in ["new", "deep/new", "empty"] {
+        assert!(import(index, "jsonl", "in.jsonl", "2").status.success());
+    }
+    // What was there before stays.
+    assert_eq!(
+        import("empty", "jsonl", "bad.jsonl", "2").status.code(),
+        Some(2)
+    );
+    assert_eq!(exported(folder, "empty").len(), 300);
+}
+
+#[test]
+fn what_is_said_of_a_collection_that_is_there_has_to_be_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("in.jsonl"), lines()).unwrap();
+    let import = ["import", "--index", "c", "--format", "jsonl", "in.jsonl"];
+    let missing = refusal(folder, &import);
+    assert!(missing.contains("--dimension and --metric"), "{missing}");
+    assert!(!folder.join("c").exists());
+    let made = ["--m", "5", "--precision", "int8"];
+    said(folder, &[&import[..], &KIND, &made].concat());
+    // Nothing has to be said again, and what is true may be.
+    said(folder, &[&import[..], &["--replace"]].concat());
+    said(
+        folder,
+        &[&import[..], &KIND, &made, &["--replace"]].concat(),
+    );
+    for (option, value, is) in [("--m", "6", "5"), ("--precision", "f32", "int8")] {
+        let error = refusal(
+            folder,
+            &[&import[..], &["--replace", option, value]].concat(),
+        );
+        let words = format!("{option} {value}: the collection at c was made with {is}");
+        assert!(error.contains(&words), "{error}");
+    }
+    let file = refusal(
+        folder,
+        &[
+            "import", "--index", "in.jsonl", "--format", "jsonl", "in.jsonl",
+        ],
+    );
+    assert!(file.contains("is no folder"), "{file}");
+}
+
+#[test]
+fn new_vectors_leave_payloads_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("in.jsonl"), lines()).unwrap();
+    let import = ["import", "--index", "c", "--format", "jsonl", "in.jsonl"];
+    said(folder, &[&import[..], &KIND].concat());
+    let before = exported(folder, "c");
+    for format in ["npy", "fvecs"] {
+        let file = format!("rows.{format}");
+        let export = ["export", "--index", "c", "--format", format, &file];
+        assert!(run(folder, &export).status.success());
+    }
+    // The last row first, so that every vector changes.
+    let ids: String = (0..300).rev().map(|row| format!("v{row}\n")).collect();
+    std::fs::write(folder.join("turned"), ids).unwrap();
+    let ways: [&[&str]; 3] = [
+        &["add", "rows.npy"],
+        &["import", "--format", "npy", "rows.npy"],
+        &["import", "--format", "fvecs", "rows.fvecs"],
+    ];
+    for way in ways {
+        let rest = ["--index", "c", "--ids", "turned", "--replace"];
+        assert!(
+            run(folder, &[way, &rest].concat()).status.success(),
+            "{way:?}"
+        );
+        let mut after = exported(folder, "c");
+        after.reverse();
+        for (row, (was, is)) in before.iter().zip(&after).enumerate() {
+            assert_eq!(
+                (&is["id"], &is["payload"]),
+                (&was["id"], &was["payload"]),
+                "{way:?}"
+            );
+            assert_eq!(is["vector"], before[299 - row]["vector"], "{way:?}");
+        }
+        assert!(run(folder, &["check", "--index", "c"]).status.success());
+    }
+    // Lines bring their payloads, also where they have none.
+    std::fs::write(
+        folder.join("bare.jsonl"),
+        "{\"id\": \"v7\", \"vector\": [1, 2]}\n",
+    )
+    .unwrap();
+    let bare = [
+        "import",
+        "--index",
+        "c",
+        "--format",
+        "jsonl",
+        "bare.jsonl",
+        "--replace",
+    ];
+    said(folder, &bare);
+    let bare = exported(folder, "c")
+        .into_iter()
+        .find(|line| line["id"] == "v7");
+    assert!(bare.unwrap().get("payload").is_none());
+}
+
+#[test]
+fn rows_without_ids_do_not_take_the_numbers_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("in.jsonl"), lines()).unwrap();
+    let import = ["import", "--index", "c", "--format", "jsonl", "in.jsonl"];
+    said(folder, &[&import[..], &KIND].concat());
+    let export = ["export", "--index", "c", "--format", "npy", "rows.npy"];
+    assert!(run(folder, &export).status.success());
+    std::fs::remove_file(folder.join("rows.npy.ids")).unwrap();
+    let create = ["create", "--index", "d"];
+    said(folder, &[&create[..], &KIND].concat());
+    let add: [&[&str]; 2] = [
+        &["add", "--index", "d", "rows.npy"],
+        &["import", "--index", "d", "--format", "npy", "rows.npy"],
+    ];
+    assert!(run(folder, add[0]).status.success());
+    for (again, free) in add.into_iter().zip(["300", "600"]) {
+        let error = refusal(folder, again);
+        let advice = format!("--first-id {free}");
+        assert!(
+            error.contains(&advice) && error.contains("--ids"),
+            "{error}"
+        );
+        assert!(!error.contains("--replace"), "{error}");
+        // As it was said.
+        let more = [again, &["--first-id", free]].concat();
+        assert!(run(folder, &more).status.success());
+    }
+    let ids = exported(folder, "d")
+        .into_iter()
+        .map(|line| line["id"].clone());
+    let expected = (0..900).map(|number| Value::from(number.to_string()));
+    assert!(ids.eq(expected));
+    let large = [add[0], &["--first-id", "18446744073709551600"]].concat();
+    assert!(refusal(folder, &large).contains("2^64"));
+}
+
+#[test]
+fn an_empty_filter_deletes_nothing_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("in.jsonl"), lines()).unwrap();
+    let import = ["import", "--index", "c", "--format", "jsonl", "in.jsonl"];
+    said(folder, &[&import[..], &KIND].concat());
+    for filter in [
+        "{}",
+        r#"{"must": []}"#,
+        r#"{"must": [{"must": []}]}"#,
+        r#"{"should": [{"must": []}]}"#,
+    ] {
+        let error = refusal(folder, &["delete", "--index", "c", "--filter", filter]);
+        assert!(error.contains("--all"), "{filter}: {error}");
+    }
+    let deleted = said(folder, &["delete", "--index", "c", "--all"]);
+    assert_eq!(
+        (&deleted["deleted"], &deleted["vectors"]),
+        (&json!(300), &json!(0))
+    );
 }

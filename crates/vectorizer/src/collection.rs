@@ -15,6 +15,7 @@
 //! - `places`: the order of insertion, which stays while slots are numbered anew.
 //! - `durable`: made, opened and closed on disk.
 //! - `salvage`: a new collection from what can be read of a damaged one.
+//! - `discard`: an empty one taken off the disk.
 //! - `fallback`: what happens when the device is full or lost: refused, spilled to RAM, mirrored there; and the way back.
 //! - `frozen`: held still, for files.
 //! - `coalesce`: single queries of many threads, together to the device.
@@ -40,6 +41,7 @@ use crate::store::Store;
 
 mod coalesce;
 mod delete;
+mod discard;
 mod durable;
 mod fallback;
 #[cfg(test)]

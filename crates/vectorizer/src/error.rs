@@ -346,6 +346,55 @@ impl VectorizerError {
             Self::VramFallback | Self::VramLimitExceeded { .. } | Self::BufferAllocationFailed
         )
     }
+
+    /// Whether what was asked for cannot be: arguments, ids, filters, files of another form. The same call fails again, on every machine. Of the
+    /// other errors a device, memory, a disk, damage or another program is the cause.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        // Every variant by name: a new one has to be put on one of the sides.
+        match self {
+            Self::DimensionMismatch { .. }
+            | Self::InvalidDimension { .. }
+            | Self::InvalidComponent { .. }
+            | Self::InvalidId { .. }
+            | Self::DuplicateId { .. }
+            | Self::DuplicateIdInBatch { .. }
+            | Self::UnknownId { .. }
+            | Self::InvalidK
+            | Self::InvalidEf { .. }
+            | Self::InvalidFilter { .. }
+            | Self::OptionNeedsCollection { .. }
+            | Self::InvalidConfig { .. }
+            | Self::ShapeMismatch { .. }
+            | Self::CountMismatch { .. }
+            | Self::TooManyVectors { .. }
+            | Self::NoDevice { .. }
+            | Self::StoreMissing { .. }
+            | Self::StoreExists { .. }
+            | Self::UnsupportedFormat { .. }
+            | Self::NotDurable
+            | Self::FileRefused { .. }
+            | Self::InvalidPayload { .. }
+            | Self::VectorTooShort { .. }
+            | Self::InsideCallback
+            | Self::Forked { .. }
+            | Self::NothingToTune { .. } => true,
+            Self::InFile { error, .. } => error.is_usage(),
+            Self::VramFallback
+            | Self::SearchFailed
+            | Self::VramLimitExceeded { .. }
+            | Self::BufferAllocationFailed
+            | Self::NotInVram { .. }
+            | Self::DeviceFailed { .. }
+            | Self::DeviceLost { .. }
+            | Self::Cancelled
+            | Self::StoreInUse { .. }
+            | Self::StoreDamaged { .. }
+            | Self::StoreFailed { .. }
+            | Self::FileFailed { .. }
+            | Self::GraphDamaged { .. } => false,
+        }
+    }
 }
 
 /// What every fallible call returns.

@@ -185,10 +185,14 @@ impl Filter {
         json::write(self)
     }
 
-    /// Whether it asks for nothing.
+    /// Whether it asks for nothing, as `{}` does, and so holds for every vector.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.must.is_empty() && self.should.is_empty() && self.must_not.is_empty()
+        let asks_for_nothing = |condition: &Condition| matches!(condition, Condition::Filter(inner) if inner.is_empty());
+        // One empty filter among those of `should` is enough for it to hold.
+        self.must.iter().all(asks_for_nothing)
+            && (self.should.is_empty() || self.should.iter().any(asks_for_nothing))
+            && self.must_not.is_empty()
     }
 
     /// Whether its keys, bounds and depth are possible. Every use checks this.

@@ -45,7 +45,7 @@ mod tests;
 
 pub use check::{CheckReport, StoreStats};
 pub(crate) use check::{check, describe};
-pub(crate) use files::random_uuid;
+pub(crate) use files::{random_uuid, remove};
 pub(crate) use graph_file::GraphFile;
 pub(crate) use salvage::Wreck;
 pub use salvage::{LostPayload, SalvageReport};

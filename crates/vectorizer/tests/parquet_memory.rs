@@ -18,7 +18,7 @@ use arrow_array::{
     ArrayRef, ListArray, RecordBatch, StringArray, types::Float32Type, types::Int64Type,
 };
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use vectorizer::collection::Collection;
 use vectorizer::config::{CollectionOptions, HnswConfig};
@@ -103,10 +103,15 @@ fn numbers_that_lie() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.parquet");
     let zstd = Compression::ZSTD(ZstdLevel::default());
+    let brotli = Compression::BROTLI(BrotliLevel::default());
     let files = [
         (Compression::UNCOMPRESSED, None),
         (Compression::SNAPPY, None),
         (zstd, None),
+        (Compression::GZIP(GzipLevel::default()), None),
+        (Compression::LZ4_RAW, None),
+        (brotli, None),
+        (brotli, Some(Encoding::DELTA_BYTE_ARRAY)),
         (zstd, Some(Encoding::DELTA_LENGTH_BYTE_ARRAY)),
         (Compression::SNAPPY, Some(Encoding::DELTA_BYTE_ARRAY)),
     ];
@@ -191,4 +196,83 @@ fn a_page_that_repeats_one_value_too_often_is_refused() {
         error.contains("tags") && error.contains("says that it has 3000000 values"),
         "{error}"
     );
+}
+
+/// A page of 64 MiB of nothing, packed into some KiB, whose header says that it is a page of little more than one.
+#[test]
+fn a_page_that_goes_on_past_its_size_takes_no_memory() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.parquet");
+    // As many bytes of a number in the header: 4.
+    const PAGE: usize = 64 << 20;
+    const SAID: usize = 1_200_000;
+    for (codec, version) in [
+        (
+            Compression::GZIP(GzipLevel::default()),
+            WriterVersion::PARQUET_1_0,
+        ),
+        (
+            Compression::BROTLI(BrotliLevel::default()),
+            WriterVersion::PARQUET_1_0,
+        ),
+        (
+            Compression::BROTLI(BrotliLevel::default()),
+            WriterVersion::PARQUET_2_0,
+        ),
+        (
+            Compression::GZIP(GzipLevel::default()),
+            WriterVersion::PARQUET_2_0,
+        ),
+    ] {
+        let properties = WriterProperties::builder()
+            .set_compression(codec)
+            .set_writer_version(version)
+            .set_dictionary_enabled(false)
+            .set_data_page_size_limit(2 * PAGE)
+            .build();
+        let text = "a".repeat(PAGE);
+        let vectors = [Some([Some(1.0), Some(2.0)])];
+        let columns: [(&str, ArrayRef); 3] = [
+            ("id", Arc::new(StringArray::from(vec!["a"]))),
+            (
+                "vector",
+                Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(vectors)),
+            ),
+            ("text", Arc::new(StringArray::from(vec![text]))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(
+            File::create(&path).unwrap(),
+            rows.schema(),
+            Some(properties),
+        )
+        .unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        drop(rows);
+        assert_eq!(read(&path), Ok(1), "{codec:?}");
+        let mut bytes = fs::read(&path).unwrap();
+        let number = |size: usize| -> Vec<u8> {
+            let zigzag = 2 * size;
+            (0..4)
+                .map(|place| {
+                    let more = if place < 3 { 0x80 } else { 0 };
+                    u8::try_from(zigzag >> (7 * place) & 0x7f).unwrap() | more
+                })
+                .collect()
+        };
+        // The length of the text stands before it.
+        let true_size = number(PAGE + 4);
+        let at = bytes.windows(4).position(|window| window == true_size);
+        let at = at.expect("a page with this size");
+        bytes[at..at + 4].copy_from_slice(&number(SAID));
+        fs::write(&path, bytes).unwrap();
+        let before = NOW.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let error = read(&path).unwrap_err();
+        let peak = PEAK.load(Ordering::Relaxed) - before;
+        assert!(error.contains("goes on after that"), "{error}");
+        assert!(peak < PAGE / 2, "{codec:?}: {peak} bytes");
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ignore::WalkBuilder;
 
 use crate::failure::{Failure, Result};
+use crate::figures::bytes;
 
 /// Larger files are data, not text to read.
 const MAX_FILE: u64 = 1 << 20;
@@ -80,8 +81,9 @@ pub(super) fn read(root: &Path, mut progress: impl FnMut(usize)) -> Result<Texts
     }
     if texts.paragraphs.is_empty() {
         return Err(Failure::Input(format!(
-            "{}: holds no text to search",
-            root.display()
+            "{}: holds no text to search: no paragraph of at least {MIN_LETTERS} letters in a text file of at most {}",
+            root.display(),
+            bytes(MAX_FILE)
         )));
     }
     Ok(texts)

@@ -131,7 +131,7 @@ fn report(
         element: "float32".to_owned(),
         queries: queries.rows(),
         k: arguments.k,
-        threads: arguments.threads,
+        threads: options.threads,
         m: (!arguments.exact).then_some(options.hnsw.max_connections),
         ef_construction: (!arguments.exact).then_some(options.hnsw.ef_construction),
         seed: (!arguments.exact).then_some(options.seed),
@@ -144,7 +144,7 @@ fn report(
         add_ms: 0.0,
         build_ms: 0.0,
         build_counters: vectorizer::engine::Counters::default(),
-        memory: Memory::of_collection(collection),
+        memory: Memory::of(&context.device(), collection.fallback()),
         rows,
     };
     if arguments.json {

@@ -61,6 +61,13 @@ fn demo_finds_the_paragraph_and_says_where() {
         assert!(text.contains(words), "{words:?} is not in {text}");
     }
     refused(&["demo", &format!("{path}/none")], "no such file or folder");
+    // Texts that are too short are not called none.
+    std::fs::create_dir(format!("{path}/short")).unwrap();
+    std::fs::write(format!("{path}/short/a.txt"), "The cat sat.\n").unwrap();
+    refused(
+        &["demo", &format!("{path}/short")],
+        "no paragraph of at least 40 letters",
+    );
     let plain = run(&["demo", path]);
     assert!(plain.status.success() && stdout(&plain).contains("birds.md:3"));
 }

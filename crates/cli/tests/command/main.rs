@@ -108,10 +108,16 @@ fn help_teaches() {
         &["salvage", "--help"],
         &["export", "--help"],
         &["import", "--help"],
+        &["bench", "--help"],
+        &["bench", "compare", "--help"],
         &["tune", "--help"],
     ] {
         let output = run(arguments);
         assert!(output.status.success() && stdout(&output).contains("Usage: vectorizer"));
+        assert!(
+            stdout(&output).contains("Exit status: 0 done; 1 a device"),
+            "{arguments:?}"
+        );
     }
     let help = run(&["search", "--help"]);
     for word in [

@@ -349,3 +349,53 @@ fn a_reader_that_leaves_is_no_failure() {
         assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
     }
 }
+
+/// Runs a command whose output nobody reads, and says how it ended.
+fn unheard(arguments: &[&str]) -> Option<i32> {
+    let mut child = vectorizer(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.wait_with_output().unwrap().status.code()
+}
+
+#[test]
+fn work_goes_on_where_nobody_listens_and_the_status_tells_how_it_ended() {
+    let data = Data::new();
+    let (base, index) = (data.path("base.npy"), data.path("index"));
+    assert_eq!(unheard(&create(&index, "euclidean", &[])), Some(0));
+    let add = ["add", "--index", &index, &base, "--batch", "1", "--json"];
+    assert_eq!(unheard(&add), Some(0));
+    let vectors = || json(&["stats", "--index", &index, "--json"])["vectors"].clone();
+    assert_eq!(vectors(), 300);
+    // What fails fails, whoever listens.
+    assert_eq!(unheard(&add), Some(2));
+    assert_eq!(unheard(&["info", "--device", "abacus"]), Some(2));
+    let out = data.path("out.jsonl");
+    let export = ["export", "--index", &index, "--format", "jsonl", &out];
+    assert_eq!(unheard(&export), Some(0));
+    assert_eq!(std::fs::read_to_string(&out).unwrap().lines().count(), 300);
+    let import = ["import", "--index", &index, "--format", "jsonl", &out];
+    assert_eq!(unheard(&[&import[..], &["--replace"]].concat()), Some(0));
+    assert_eq!(unheard(&["compact", "--index", &index]), Some(0));
+    assert_eq!(unheard(&["check", "--index", &index]), Some(0));
+    let path = Path::new(&index).join("collection.redb");
+    let store = std::fs::read(&path).unwrap();
+    let row: Vec<u8> = data.base[100 * DIMENSION..101 * DIMENSION]
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
+    let place = store.windows(row.len()).position(|window| window == row);
+    let mut damaged = store.clone();
+    damaged[place.unwrap()] ^= 4;
+    std::fs::write(&path, damaged).unwrap();
+    assert_eq!(unheard(&["check", "--index", &index]), Some(1));
+    std::fs::write(&path, store).unwrap();
+    assert_eq!(
+        unheard(&["delete", "--index", &index, "--all", "--json"]),
+        Some(0)
+    );
+    assert_eq!(vectors(), 0);
+}

@@ -20,6 +20,8 @@ struct Batch<'a> {
     ids: Vec<&'a str>,
     rows: Cow<'a, [f32]>,
     payloads: Vec<(usize, Payload)>,
+    /// Whether vectors that it replaces leave their payloads to those that come.
+    keeps_payloads: bool,
 }
 
 /// A batch that is on its device, and in RAM if there is a mirror, where nobody sees it yet.
@@ -28,6 +30,8 @@ struct Put {
     mirrored: Option<StagedRows>,
     /// The slots of the vectors that it replaces.
     replaced: Vec<u32>,
+    /// The payloads that those leave to it, by place.
+    kept: Vec<(usize, Payload)>,
 }
 
 impl Collection {
@@ -58,7 +62,8 @@ impl Collection {
         self.upsert_vectors_batch([vector])
     }
 
-    /// Adds vectors, replacing those whose ids are there already, all or none. A search sees the old ones or the new ones.
+    /// Adds vectors, replacing those whose ids are there already, all or none. A search sees the old ones or the new ones. A payload
+    /// goes with the vector it came with: where the new one has none there is none. [`Collection::upsert_rows`] keeps payloads.
     ///
     /// # Errors
     /// As [`Collection::add_vectors_batch`], but for [`VectorizerError::DuplicateId`].
@@ -76,8 +81,39 @@ impl Collection {
         Ok(())
     }
 
+    /// Adds vectors that lie end to end in one slice, replacing those whose ids are there already, all or none. Payloads stay: a vector that is
+    /// replaced leaves its payload to the one that takes its id. For new embeddings of what is there.
+    ///
+    /// ```
+    /// use vectorizer::collection::Collection;
+    /// use vectorizer::models::{DistanceMetric, Vector};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let collection = Collection::new(2, DistanceMetric::Euclidean)?;
+    /// let payload = Some(serde_json::json!({"colour": "red"}).into());
+    /// collection.add_vector(Vector { id: "a".into(), data: vec![0.0, 1.0], payload: payload.clone() })?;
+    /// collection.upsert_rows(&["a", "b"], &[2.0, 3.0, 4.0, 5.0])?;
+    /// let (a, b) = (collection.get_vector("a")?, collection.get_vector("b")?);
+    /// assert_eq!((a.data, a.payload), (vec![2.0, 3.0], payload));
+    /// assert_eq!((b.data, b.payload), (vec![4.0, 5.0], None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Collection::add_rows`], but for [`VectorizerError::DuplicateId`].
+    pub fn upsert_rows(&self, ids: &[impl AsRef<str>], rows: &[f32]) -> Result<()> {
+        let mut batch = self.batch_of_rows(ids, rows)?;
+        batch.keeps_payloads = true;
+        self.put(batch, true)
+    }
+
     /// The same, and no link is made: for rows whose links come from a file.
     pub(crate) fn add_rows_unlinked(&self, ids: &[impl AsRef<str>], rows: &[f32]) -> Result<()> {
+        self.put_unlinked(self.batch_of_rows(ids, rows)?, false)
+    }
+
+    fn batch_of_rows<'a>(&self, ids: &'a [impl AsRef<str>], rows: &'a [f32]) -> Result<Batch<'a>> {
         if !rows.len().is_multiple_of(self.dimension) {
             return Err(VectorizerError::ShapeMismatch {
                 values: rows.len(),
@@ -91,13 +127,12 @@ impl Collection {
                 vectors,
             });
         }
-        let ids = ids.iter().map(AsRef::as_ref).collect();
-        let batch = Batch {
-            ids,
+        Ok(Batch {
+            ids: ids.iter().map(AsRef::as_ref).collect(),
             rows: rows.into(),
             payloads: Vec::new(),
-        };
-        self.put_unlinked(batch, false)
+            keeps_payloads: false,
+        })
     }
 
     fn batch_of<'a>(&self, vectors: &'a [Vector]) -> Result<Batch<'a>> {
@@ -126,6 +161,7 @@ impl Collection {
             ids,
             rows,
             payloads,
+            keeps_payloads: false,
         })
     }
 
@@ -135,19 +171,23 @@ impl Collection {
         Ok(())
     }
 
-    fn put_unlinked(&self, batch: Batch<'_>, replace: bool) -> Result<()> {
+    fn put_unlinked(&self, mut batch: Batch<'_>, replace: bool) -> Result<()> {
         check_ids(&batch.ids)?;
         let mut writer = self.changing()?;
         let Put {
             staged,
             mirrored,
             replaced,
+            kept,
         } = loop {
             match self.stage_put(&batch, replace) {
                 Ok(staged) => break staged,
                 Err(error) => self.go_down(&mut writer, error)?,
             }
         };
+        if batch.keeps_payloads {
+            batch.payloads = kept;
+        }
         self.record(&Change::Put {
             ids: &batch.ids,
             rows: &batch.rows,
@@ -189,10 +229,19 @@ impl Collection {
         let staged = stage(&state.graph)?;
         let mirrored = state.mirror.as_ref().map(|mirror| stage(&mirror.graph));
         let old = batch.ids.iter().filter_map(|id| state.ids.slot(id));
+        let kept = batch.ids.iter().enumerate().filter_map(|(place, id)| {
+            let payload = state.payloads.get(&state.ids.slot(id)?)?;
+            Some((place, payload.clone()))
+        });
         Ok(Put {
             staged,
             mirrored: mirrored.transpose()?,
             replaced: old.collect(),
+            kept: if batch.keeps_payloads {
+                kept.collect()
+            } else {
+                Vec::new()
+            },
         })
     }
 

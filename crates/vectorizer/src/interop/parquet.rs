@@ -3,10 +3,14 @@
 //! **Out**: `id` (strings), `vector` (a list of float32 of fixed size), a column for each member of the payloads whose values are all of one kind (boolean,
 //! 64-bit integer, float, string), and `payload`, JSON text, for what is left: other members, and payloads that are no objects. Reading it again gives the same.
 //!
-//! **In**: `id` (strings or integers), `vector` (lists of float32 or float64 of the collection's dimension, fixed or not), `payload` (JSON text, if there is such a
-//! column), and every other column as a member of the payload: booleans, numbers, strings, lists and structs as JSON has them, dates and timestamps as
-//! RFC 3339 in UTC (a timestamp without a zone is taken for UTC). Null is no member; NaN and infinities, which JSON does not know, are none either.
+//! **In**: `id` (strings or integers), `vector` (lists of floats or integers of any width, of the collection's dimension, fixed or not), `payload` (JSON text, if
+//! there is such a column), and every other column as a member of the payload: booleans, numbers, strings, lists and structs as JSON has them, dates and
+//! timestamps as RFC 3339 in UTC (a timestamp without a zone is taken for UTC). Null is no member; NaN and infinities, which JSON does not know, are none
+//! either (null in a list), and are counted ([`Imported::left_out`]). [`ParquetOptions`] names other columns, and leaves some out.
+//!
+//! Compressed with Snappy, Zstandard, gzip, LZ4 or Brotli, or not at all.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::{ControlFlow, Range};
@@ -24,6 +28,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ArrowWriter, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
@@ -38,9 +43,12 @@ use crate::models::{MAX_PAYLOAD_DEPTH, Payload, Vector};
 
 mod delta;
 mod layout;
+mod options;
 mod pages;
 mod thrift;
 mod values;
+
+pub use options::{Imported, ParquetOptions};
 
 /// Bytes of a group of rows that are held before they are written.
 const GROUP_BYTES: usize = 64 << 20;
@@ -105,8 +113,17 @@ impl Kind {
     }
 }
 
-fn broken(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> VectorizerError {
-    move |error| refused(path, error.to_string())
+fn broken(path: &Path) -> impl Fn(ParquetError) -> VectorizerError {
+    move |error| {
+        refused(
+            path,
+            match error {
+                // In our words, or in such as need nobody else's before them.
+                ParquetError::General(reason) => reason,
+                other => other.to_string(),
+            },
+        )
+    }
 }
 
 /// Writes a row for each vector, in the order of insertion; how many there were.
@@ -248,13 +265,32 @@ pub fn import(
     collection: &Collection,
     path: impl AsRef<Path>,
     existing: Existing,
-    mut progress: impl FnMut(Moved) -> ControlFlow<()>,
+    progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<usize> {
+    let options = ParquetOptions {
+        existing,
+        ..ParquetOptions::default()
+    };
+    import_with(collection, path, &options, progress).map(|imported| imported.vectors)
+}
+
+/// Adds a vector for each row, from columns of the caller's choice.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_with(
+    collection: &Collection,
+    path: impl AsRef<Path>,
+    options: &ParquetOptions,
+    mut progress: impl FnMut(Moved) -> ControlFlow<()>,
+) -> Result<Imported> {
     let path = path.as_ref();
+    let existing = options.existing;
     let file = File::open(path).map_err(failed(path))?;
     let (total, mut reader) = guarded(path, || {
-        rows(file, batch_size(collection.dimension())).map_err(broken(path))
+        rows(file, batch_size(collection.dimension()), options).map_err(broken(path))
     })?;
+    let mut left_out = 0;
     let mut next = || {
         let refused = |error: arrow_schema::ArrowError| refused(path, error.to_string());
         guarded(path, || reader.next().transpose().map_err(refused))
@@ -262,33 +298,40 @@ pub fn import(
     let mut batch = Batch::new(collection, path, "row", existing, total);
     let mut row = 0;
     while let Some(rows) = next()? {
-        let columns = Columns::of(&rows).map_err(|reason| refused(path, reason))?;
+        let columns = Columns::of(&rows, options).map_err(|reason| refused(path, reason))?;
         for at in 0..rows.num_rows() {
             let vector = columns.vector(at, collection.dimension());
             let vector = vector.map_err(|reason| refused(path, format!("row {row}: {reason}")))?;
             batch.push(row, vector, columns.text_bytes(at), &mut progress)?;
             row += 1;
         }
+        left_out += columns.left_out.get();
     }
     batch.flush(&mut progress)?;
-    Ok(batch.done)
+    Ok(Imported {
+        vectors: batch.done,
+        left_out,
+    })
 }
 
 /// How many rows there are, and a reader of them that looks at each page before it trusts it.
 fn rows(
     file: File,
     batch: usize,
+    options: &ParquetOptions,
 ) -> parquet::errors::Result<(Option<usize>, ParquetRecordBatchReader)> {
     pages::check_footer(&file)?;
     let reader = SerializedFileReader::new(file.try_clone()?)?;
     let metadata = Arc::new(reader.metadata().clone());
     let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new())?;
-    pages::check_sizes(&file, metadata.metadata())?;
-    let levels = parquet_to_arrow_field_levels(
-        metadata.parquet_schema(),
-        ProjectionMask::all(),
-        Some(metadata.schema().fields()),
-    )?;
+    let schema = metadata.parquet_schema();
+    let columns = schema.root_schema().get_fields();
+    let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+    options.check(&names).map_err(ParquetError::General)?;
+    let read = (0..names.len()).filter(|place| options.reads(names[*place]));
+    let read = ProjectionMask::roots(schema, read);
+    pages::check_sizes(&file, metadata.metadata(), &read)?;
+    let levels = parquet_to_arrow_field_levels(schema, read, Some(metadata.schema().fields()))?;
     // An array of strings holds less than 2 GiB: long rows come few at a time.
     let fitting = metadata.metadata().row_groups().iter().filter_map(|group| {
         let rows = u64::try_from(group.num_rows()).ok()?;
@@ -314,28 +357,35 @@ struct Columns<'b> {
     vector: &'b ArrayRef,
     payload: Option<&'b ArrayRef>,
     members: Vec<(&'b str, &'b ArrayRef)>,
+    id_name: &'b str,
+    vector_name: &'b str,
+    /// Numbers of payloads so far that have no form in JSON.
+    left_out: Cell<usize>,
 }
 
 impl<'b> Columns<'b> {
-    fn of(batch: &'b RecordBatch) -> Result<Self, String> {
-        let required = |name| {
+    fn of(batch: &'b RecordBatch, options: &'b ParquetOptions) -> Result<Self, String> {
+        let required = |name: &str| {
             let column = batch.column_by_name(name);
-            column.ok_or_else(|| {
-                let schema = batch.schema();
-                let names: Vec<_> = schema.fields().iter().map(|f| f.name().clone()).collect();
-                format!("has no column {name:?}; it has {}", names.join(", "))
-            })
+            // Looked for before anything was read.
+            column.ok_or_else(|| format!("has no column {name:?}"))
         };
         let schema = batch.schema_ref();
         let members = schema.fields().iter().zip(batch.columns());
         let members = members
             .map(|(field, column)| (field.name().as_str(), column))
-            .filter(|(name, _)| !OWN.contains(name));
+            .filter(|(name, _)| options.is_payload(name) && *name != ParquetOptions::PAYLOAD);
+        let payload = options.is_payload(ParquetOptions::PAYLOAD);
         Ok(Self {
-            id: required("id")?,
-            vector: required("vector")?,
-            payload: batch.column_by_name("payload"),
+            id: required(&options.id_column)?,
+            vector: required(&options.vector_column)?,
+            payload: batch
+                .column_by_name(ParquetOptions::PAYLOAD)
+                .filter(|_| payload),
             members: members.collect(),
+            id_name: &options.id_column,
+            vector_name: &options.vector_column,
+            left_out: Cell::new(0),
         })
     }
 
@@ -345,30 +395,36 @@ impl<'b> Columns<'b> {
             .map_or(0, |column| values::text_bytes(column, row))
     }
 
+    /// A value as JSON has it. What JSON has not is counted and left out.
+    fn value(&self, column: &ArrayRef, row: usize) -> Result<Option<Value>, String> {
+        values::value(column, row, &self.left_out)
+    }
+
     fn vector(&self, row: usize, dimension: usize) -> Result<Vector, String> {
         let of = |name: &str| {
             let name = name.to_owned();
             move |reason: String| format!("column {name:?}: {reason}")
         };
-        let id = match values::value(self.id, row).map_err(of("id"))? {
+        let id = match self.value(self.id, row).map_err(of(self.id_name))? {
             Some(Value::String(id)) => id,
             Some(Value::Number(id)) if !id.is_f64() => id.to_string(),
             other => {
-                return Err(format!(
-                    "column \"id\": expected a string or an integer, found {other:?}"
-                ));
+                return Err(of(self.id_name)(format!(
+                    "expected a string or an integer, found {}",
+                    values::shown(other.as_ref())
+                )));
             }
         };
-        let data = values::components(self.vector, row).map_err(of("vector"))?;
+        let data = values::components(self.vector, row).map_err(of(self.vector_name))?;
         if data.len() != dimension {
-            return Err(format!(
-                "column \"vector\": expected {dimension} components, found {}",
+            return Err(of(self.vector_name)(format!(
+                "expected {dimension} components, found {}",
                 data.len()
-            ));
+            )));
         }
         let mut payload = match self.payload {
             None => None,
-            Some(column) => match values::value(column, row).map_err(of("payload"))? {
+            Some(column) => match self.value(column, row).map_err(of("payload"))? {
                 Some(Value::String(text)) => {
                     let value = json::read(&text, MAX_PAYLOAD_DEPTH).map_err(|fault| {
                         let Fault { line, column, .. } = fault;
@@ -382,7 +438,7 @@ impl<'b> Columns<'b> {
             },
         };
         for (name, column) in &self.members {
-            let Some(value) = values::value(column, row).map_err(of(name))? else {
+            let Some(value) = self.value(column, row).map_err(of(name))? else {
                 continue;
             };
             match payload.get_or_insert_with(|| Value::Object(Map::new())) {

@@ -8,7 +8,8 @@ use arrow_array::{
     Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
 use arrow_schema::Field;
-use vectorizer::interop::{Existing, parquet};
+use vectorizer::interop::Existing;
+use vectorizer::interop::parquet::{self, ParquetOptions};
 use vectorizer::models::MAX_PAYLOAD_DEPTH;
 use vectorizer::store::Durability;
 
@@ -184,6 +185,69 @@ fn payload_text_is_read_as_strictly_as_json_lines() {
     }
 }
 
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+/// Written by pyarrow 26: the same rows, in pages of either version.
+#[test]
+fn every_codec_is_read() {
+    for codec in ["gzip", "lz4", "brotli"] {
+        let path = fixture(&format!("pyarrow-{codec}.parquet"));
+        let collection = empty(2, DistanceMetric::Euclidean, 16);
+        let read = parquet::import(&collection, &path, Existing::Refuse, go);
+        assert_eq!(read, Ok(300), "{codec}");
+        for (number, found) in (0u16..).zip(all(&collection)) {
+            let kind = ["a", "b", "a"][usize::from(number % 3)];
+            let mut payload = json!({ "kind": kind });
+            if number % 3 > 0 {
+                payload["n"] = number.into();
+            }
+            let data = [f32::from(number % 7), f32::from(number) * 0.5];
+            assert_eq!(
+                found,
+                vector(&format!("id{number}"), &data, Some(payload)),
+                "{codec}"
+            );
+        }
+    }
+}
+
+fn columns(id: &str, vector: &str, columns: &[&str]) -> ParquetOptions {
+    ParquetOptions {
+        id_column: id.to_owned(),
+        vector_column: vector.to_owned(),
+        columns: Some(columns.iter().map(|name| (*name).to_owned()).collect()),
+        ..ParquetOptions::default()
+    }
+}
+
+/// Written by pyarrow 26, as all that follow: lists of every kind of number, a number that is missing the way pandas says it, an infinity, a decimal.
+#[test]
+fn columns_are_chosen_and_vectors_are_of_any_numbers() {
+    let path = fixture("pyarrow-kinds.parquet");
+    for (name, first) in [
+        ("f16", 0.5),
+        ("i8", -128.0),
+        ("u8", 255.0),
+        ("f64", 0.1),
+        ("i64", 7.0),
+    ] {
+        let collection = empty(2, DistanceMetric::Euclidean, 16);
+        let chosen = columns("key", name, &["ok", "kind"]);
+        let read = parquet::import_with(&collection, &path, &chosen, go).unwrap();
+        assert_eq!((read.vectors, read.left_out), (3, 0), "{name}");
+        let expected = [
+            vector("10", &[first, 0.0], Some(json!({"ok": true, "kind": "a"}))),
+            vector("11", &[first, 1.0], Some(json!({"ok": false}))),
+            vector("12", &[first, 2.0], Some(json!({"kind": "b"}))),
+        ];
+        assert_eq!(all(&collection), expected, "{name}");
+    }
+}
+
 #[test]
 fn an_id_twice_in_a_table_is_replaced_or_refused_near_and_far() {
     let folder = tempfile::tempdir().unwrap();
@@ -248,4 +312,88 @@ fn long_payloads_go_out_few_at_a_time() {
     let back = empty(1, DistanceMetric::Euclidean, 16);
     parquet::import(&back, &path, Existing::Refuse, go).unwrap();
     assert!(all(&back) == vectors);
+}
+
+#[test]
+fn what_json_has_not_is_left_out_and_counted() {
+    let path = fixture("pyarrow-kinds.parquet");
+    let collection = empty(2, DistanceMetric::Euclidean, 16);
+    let chosen = columns("key", "f16", &["price", "marks", "half"]);
+    let read = parquet::import_with(&collection, &path, &chosen, go).unwrap();
+    assert_eq!((read.vectors, read.left_out), (3, 3));
+    let payloads: Vec<Value> = all(&collection)
+        .into_iter()
+        .map(|vector| vector.payload.unwrap().0)
+        .collect();
+    assert_eq!(
+        payloads,
+        [
+            json!({"price": 1.5, "marks": [1.0, null], "half": 0.25}),
+            json!({"marks": [], "half": 0.25}),
+            json!({"half": 0.25}),
+        ]
+    );
+}
+
+#[test]
+fn errors_name_the_file_the_row_and_the_column_in_words() {
+    let path = fixture("pyarrow-kinds.parquet");
+    let collection = empty(2, DistanceMetric::Euclidean, 16);
+    for (chosen, words) in [
+        (
+            columns("ok", "f16", &[]),
+            "row 0: column \"ok\": expected a string or an integer, found a boolean: true",
+        ),
+        (
+            columns("kind", "f16", &[]),
+            "row 1: column \"kind\": expected a string or an integer, found null",
+        ),
+        (
+            columns("price", "f16", &[]),
+            "row 0: column \"price\": expected a string or an integer, found a number: 1.5",
+        ),
+        (columns("marks", "f16", &[]), "found a list: [1.0,null]"),
+        (
+            columns("key", "price", &[]),
+            "row 0: column \"price\": expected a list, found float64",
+        ),
+        (
+            columns("key", "kind", &[]),
+            "expected a list, found strings",
+        ),
+        (
+            columns("key", "marks", &[]),
+            "row 0: column \"marks\": component 1 is NaN",
+        ),
+        (
+            columns("key", "f16", &["amount"]),
+            "column \"amount\": decimals have no form in JSON",
+        ),
+        (
+            columns("key", "f16", &["none"]),
+            "has no column \"none\"; it has key, f16",
+        ),
+        (
+            columns("id", "f16", &[]),
+            "has no column \"id\" for the ids; it has key, f16",
+        ),
+        (
+            columns("key", "key", &[]),
+            "cannot be that of the ids and that of the vectors",
+        ),
+    ] {
+        let error = parquet::import_with(&collection, &path, &chosen, go).unwrap_err();
+        assert!(
+            matches!(error, VectorizerError::FileRefused { .. }),
+            "{error:?}"
+        );
+        let error = error.to_string();
+        assert!(error.contains("pyarrow-kinds.parquet: "), "{error}");
+        assert!(error.contains(words), "{error:?} does not say {words:?}");
+        assert!(
+            !error.contains("Some(") && !error.contains("None") && !error.contains("arrow error"),
+            "{error}"
+        );
+    }
+    assert_eq!(collection.vector_count(), 0);
 }

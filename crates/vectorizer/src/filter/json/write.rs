@@ -66,7 +66,7 @@ fn condition_value(condition: &Condition) -> Result<Value> {
             json!({"nested": {"key": key, "filter": filter_value(filter)?}})
         }
         // A filter without conditions would not be known for one among conditions.
-        Condition::Filter(filter) if filter.is_empty() => json!({"must": []}),
+        Condition::Filter(filter) if *filter == Filter::default() => json!({"must": []}),
         Condition::Filter(filter) => filter_value(filter)?,
         Condition::Predicate(_) => {
             return Err(VectorizerError::InvalidFilter {

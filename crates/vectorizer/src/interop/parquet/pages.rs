@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
@@ -17,13 +18,15 @@ use parquet::file::reader::{FilePageIterator, FileReader};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::delta;
-use super::thrift::Compact;
+use super::thrift::{Compact, PageSizes};
 
 /// Bytes that any page may unpack to.
 const UNPACKED: u64 = 1 << 20;
 /// Values in a page for each of its bytes, beside the first million of them: a list of a thousand equal ones takes four bytes for its length and its end.
 const VALUES_PER_BYTE: usize = 1024;
 const VALUES: usize = 1 << 20;
+/// As [`UNPACKED`], of pages that so few bytes unpack to so much that a bound by their number would refuse pages that mean it.
+const UNPACKED_BROTLI: u64 = 16 << 20;
 
 fn refused(what: String) -> ParquetError {
     ParquetError::General(what)
@@ -215,14 +218,19 @@ pub(super) fn check_footer(mut file: &File) -> Result<()> {
     footer.map_err(|reason| refused(format!("the footer: {reason}")))
 }
 
-/// Refuses what lies outside of the file, and pages whose headers do not end or say that the page unpacks to more than it can. Reads every page's header:
-/// one seek for each.
-pub(super) fn check_sizes(file: &File, metadata: &ParquetMetaData) -> Result<()> {
+/// Refuses what lies outside of the file, and pages whose headers do not end or say that the page unpacks to more than it can, in all columns that are
+/// read. Reads every page's header: one seek for each. Where a codec does not stop at the size in the header, the page is unpacked, to nowhere.
+pub(super) fn check_sizes(
+    file: &File,
+    metadata: &ParquetMetaData,
+    read: &ProjectionMask,
+) -> Result<()> {
     let length = file.metadata()?.len();
-    for chunk in metadata
+    for (_, chunk) in metadata
         .row_groups()
         .iter()
-        .flat_map(RowGroupMetaData::columns)
+        .flat_map(|group| group.columns().iter().enumerate())
+        .filter(|(leaf, _)| read.leaf_included(*leaf))
     {
         check_chunk(file, length, chunk)
             .map_err(|reason| refused(format!("column {}: {reason}", chunk.column_path())))?;
@@ -243,12 +251,23 @@ fn check_chunk(file: &File, length: u64, chunk: &ColumnChunkMetaData) -> Result<
             "{left} bytes from {at} are outside of the file, which has {length}"
         ));
     }
-    // The most that a byte becomes. Zstandard repeats one 128 KiB long in a block of four (RFC 8878, 3.1.1.2); Snappy copies 64 with three at least.
-    let factor = match chunk.compression() {
-        Compression::ZSTD(_) => 32 << 10,
-        Compression::SNAPPY => 22,
-        // Nothing is unpacked, or nothing can be.
-        _ => u64::MAX,
+    let codec = chunk.compression();
+    // The most that a byte becomes, and what any page may unpack to. Zstandard repeats one 128 KiB long in a block of four (RFC 8878, 3.1.1.2); Snappy copies
+    // 64 with three at least; Deflate 258 with two bits; LZ4 255 with a byte. Brotli repeats 16 MiB with a few bytes.
+    let (factor, any) = match codec {
+        Compression::ZSTD(_) => (32 << 10, UNPACKED),
+        Compression::SNAPPY => (22, UNPACKED),
+        Compression::GZIP(_) => (1032, UNPACKED),
+        Compression::LZ4 | Compression::LZ4_RAW => (256, UNPACKED),
+        Compression::BROTLI(_) => (32 << 10, UNPACKED_BROTLI),
+        // Nothing is unpacked.
+        Compression::UNCOMPRESSED => (u64::MAX, UNPACKED),
+        Compression::LZO => {
+            return Err(
+                "is compressed with LZO, which is not read here; write it with snappy, zstd or gzip"
+                    .to_owned(),
+            );
+        }
     };
     let mut reader = BufReader::with_capacity(1 << 10, file);
     while left > 0 {
@@ -260,7 +279,7 @@ fn check_chunk(file: &File, length: u64, chunk: &ColumnChunkMetaData) -> Result<
             .page_sizes()
             .map_err(|reason| format!("the header of a page at {at}: {reason}"))?;
         let packed = sizes.compressed;
-        if sizes.uncompressed > packed.saturating_mul(factor).max(UNPACKED) {
+        if sizes.uncompressed > packed.saturating_mul(factor).max(any) {
             return Err(format!(
                 "a page of {packed} bytes at {at} says that it unpacks to {}",
                 sizes.uncompressed
@@ -272,8 +291,55 @@ fn check_chunk(file: &File, length: u64, chunk: &ColumnChunkMetaData) -> Result<
                 "a page of {packed} bytes at {at} has only {left} to be in"
             ));
         }
+        let begin = header.read;
+        check_stream(&mut reader, codec, at + begin, &sizes)
+            .map_err(|reason| format!("a page at {at} {reason}"))?;
         at += whole;
         left -= whole;
     }
     Ok(())
+}
+
+/// Unpacks a page whose codec goes on past the size in its header, and keeps nothing of it: what is longer than it says is refused.
+fn check_stream(
+    reader: &mut BufReader<&File>,
+    codec: Compression,
+    start: u64,
+    sizes: &PageSizes,
+) -> Result<(), String> {
+    if !matches!(codec, Compression::GZIP(_) | Compression::BROTLI(_)) || !sizes.packed {
+        return Ok(());
+    }
+    let (Some(packed), Some(unpacked)) = (
+        sizes.compressed.checked_sub(sizes.plain),
+        sizes.uncompressed.checked_sub(sizes.plain),
+    ) else {
+        return Err(format!(
+            "has only {} bytes for its levels",
+            sizes.compressed
+        ));
+    };
+    if packed == 0 {
+        return Ok(());
+    }
+    reader
+        .seek(SeekFrom::Start(start + sizes.plain))
+        .map_err(|error| error.to_string())?;
+    let packed = reader.by_ref().take(packed);
+    let most = unpacked.saturating_add(1);
+    let counted = if matches!(codec, Compression::GZIP(_)) {
+        let stream = flate2::read::MultiGzDecoder::new(packed);
+        std::io::copy(&mut stream.take(most), &mut std::io::sink())
+    } else {
+        let stream = brotli::Decompressor::new(packed, 4096);
+        std::io::copy(&mut stream.take(most), &mut std::io::sink())
+    };
+    match counted {
+        Ok(bytes) if bytes > unpacked => Err(format!(
+            "says that it unpacks to {}, and goes on after that",
+            sizes.uncompressed
+        )),
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("cannot be unpacked: {error}")),
+    }
 }

@@ -13,6 +13,10 @@ const STRUCT: u8 = 12;
 pub(super) struct PageSizes {
     pub(super) uncompressed: u64,
     pub(super) compressed: u64,
+    /// Bytes at the beginning that are never packed.
+    pub(super) plain: u64,
+    /// Whether the rest is.
+    pub(super) packed: bool,
 }
 
 pub(super) struct Compact<R> {
@@ -34,6 +38,7 @@ impl<R: Read> Compact<R> {
     /// Reads a page's header from its first byte to its last.
     pub(super) fn page_sizes(&mut self) -> Result<PageSizes, String> {
         let mut sizes = [None; 2];
+        let (mut plain, mut packed) = (0, true);
         let mut field = 0;
         while let Some(kind) = self.field(&mut field)? {
             match (field, kind) {
@@ -42,6 +47,7 @@ impl<R: Read> Compact<R> {
                     let size = u64::try_from(size).map_err(|_| format!("a size of {size}"))?;
                     sizes[usize::from(field == 3)] = Some(size);
                 }
+                (8, STRUCT) => (plain, packed) = self.levels()?,
                 _ => self.value(kind, member(PAGE_HEADER, field), DEPTH)?,
             }
         }
@@ -51,7 +57,28 @@ impl<R: Read> Compact<R> {
         Ok(PageSizes {
             uncompressed,
             compressed,
+            plain,
+            packed,
         })
+    }
+
+    /// Reads the header of a page of the second version: the bytes of its levels, and whether what follows them is packed.
+    fn levels(&mut self) -> Result<(u64, bool), String> {
+        let (mut plain, mut packed) = (0u64, true);
+        let shape = member(PAGE_HEADER, 8);
+        let mut field = 0;
+        while let Some(kind) = self.field(&mut field)? {
+            match (field, kind) {
+                (5 | 6, 5) => {
+                    let size = self.zigzag()?;
+                    let size = u64::try_from(size).map_err(|_| format!("a size of {size}"))?;
+                    plain = plain.saturating_add(size);
+                }
+                (7, 1 | 2) => packed = kind == 1,
+                _ => self.value(kind, shape.and_then(|shape| member(shape, field)), DEPTH)?,
+            }
+        }
+        Ok((plain, packed))
     }
 
     /// The kind of the next field, whose number is put in the place of the last one's; `None` at the end.
