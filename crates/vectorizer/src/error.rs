@@ -276,6 +276,14 @@ pub enum VectorizerError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// An output would take the place of a file that it must not destroy.
+    #[error("{path}: writing there would overwrite {holds}; choose another file")]
+    WouldOverwrite {
+        /// The output.
+        path: String,
+        /// What is there.
+        holds: &'static str,
+    },
     /// `check` found a graph that breaks its own rules.
     #[error("the graph is damaged: {reason}; call rebuild_hnsw_graph()")]
     GraphDamaged {
