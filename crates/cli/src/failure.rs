@@ -161,7 +161,14 @@ mod tests {
             ),
             (E::InvalidId { actual: 0 }, 2),
             (E::InsideCallback, 2),
-            (E::Forked { what: text() }, 2),
+            (
+                E::WouldOverwrite {
+                    path: text(),
+                    holds: "",
+                },
+                2,
+            ),
+            (E::Forked { reason: "" }, 2),
             (
                 E::InFile {
                     path: text(),

@@ -321,6 +321,14 @@ pub enum VectorizerError {
         /// Why.
         error: Box<VectorizerError>,
     },
+    /// An output would take the place of a file that it must not destroy.
+    #[error("{path}: writing there would overwrite {holds}; choose another file")]
+    WouldOverwrite {
+        /// The output.
+        path: String,
+        /// What is there.
+        holds: &'static str,
+    },
     /// `check` found a graph that breaks its own rules.
     #[error("the graph is damaged: {reason}; call rebuild_hnsw_graph()")]
     GraphDamaged {
@@ -377,6 +385,7 @@ impl VectorizerError {
             | Self::InvalidPayload { .. }
             | Self::VectorTooShort { .. }
             | Self::InsideCallback
+            | Self::WouldOverwrite { .. }
             | Self::Forked { .. }
             | Self::NothingToTune { .. } => true,
             Self::InFile { error, .. } => error.is_usage(),

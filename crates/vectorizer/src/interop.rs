@@ -7,9 +7,17 @@
 //! | [`npy`], [`fvecs`](npy) | yes | in a file beside | | |
 //! | [`hnswlib`] | yes | numbers, or in a file beside | | yes |
 //!
-//! What goes out is what is there when the call begins: writers wait until the file is written, searches do not. A file is written under another
-//! name and renamed when it is whole. The progress function of an export is called meanwhile: it may read the collection, on any thread, and a change that it
-//! tries is refused ([`InsideCallback`](crate::error::VectorizerError::InsideCallback)); it must not wait for another thread that writes. That of an import may read and write. What comes in goes through the same door as [`Collection::add_vectors_batch`](crate::collection::Collection::add_vectors_batch), batch by
+//! What goes out is what is there when the call begins: writers wait until the file is written, searches do not. A file is whole or not there
+//! ([`WholeFile`]): links are followed, devices and pipes are written into, and the files of a collection are refused.
+//!
+//! **A file and its ids** are never mixed with those of another export. Both are complete before the first name changes; an export that needs no
+//! file of ids takes an older one away. A failure leaves the older pair as it was. After a crash or a power cut the vectors are the old ones with
+//! the old ids, the new ones with the new ids, or not there. A device takes the vectors alone.
+//!
+//! **Progress.** The progress function of an export may read the collection, on any thread. A change that it tries is refused
+//! ([`InsideCallback`](crate::error::VectorizerError::InsideCallback)); it must not wait for another thread that writes. That of an import may read and write.
+//!
+//! What comes in goes through the same door as [`Collection::add_vectors_batch`](crate::collection::Collection::add_vectors_batch), batch by
 //! batch: an error names the place in the file ([`VectorizerError::InFile`]), and what came in the batches before it stays. Of vectors with one id in a
 //! file the last counts with [`Existing::Replace`], wherever they stand; else the second is refused.
 //!
@@ -37,8 +45,6 @@
 //! # }
 //! ```
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +54,8 @@ use crate::collection::{Collection, Frozen};
 use crate::config::MAX_ID_BYTES;
 use crate::error::{Result, VectorizerError};
 use crate::models::Vector;
+pub use crate::whole_file::WholeFile;
+use crate::whole_file::{Pair, WholeFile as Output};
 
 pub mod hnswlib;
 pub mod jsonl;
@@ -108,65 +116,6 @@ fn go_on(answer: ControlFlow<()>) -> Result<()> {
     }
 }
 
-/// A file that is there when it is whole: written under another name, and renamed.
-#[derive(Debug)]
-struct Output {
-    path: PathBuf,
-    written: PathBuf,
-    writer: Option<BufWriter<File>>,
-}
-
-impl Output {
-    fn create(path: &Path) -> Result<Self> {
-        let mut written = path.as_os_str().to_owned();
-        written.push(format!(".{}.part", std::process::id()));
-        let written = PathBuf::from(written);
-        let file = File::create(&written).map_err(failed(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            written,
-            writer: Some(BufWriter::with_capacity(1 << 18, file)),
-        })
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.write_all(bytes).map_err(failed(&self.path))
-    }
-
-    fn finish(mut self) -> Result<()> {
-        let failed = failed(&self.path);
-        let Some(writer) = self.writer.take() else {
-            return Ok(());
-        };
-        let file = writer
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
-        file.sync_all().map_err(&failed)?;
-        drop(file);
-        std::fs::rename(&self.written, &self.path).map_err(failed)
-    }
-}
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let writer = self.writer.as_mut();
-        writer.map_or(Ok(0), |writer| writer.write(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.writer.as_mut().map_or(Ok(()), Write::flush)
-    }
-}
-
-impl Drop for Output {
-    /// What is not whole is taken away; if that fails too, a file with a strange name stays.
-    fn drop(&mut self) {
-        if self.writer.take().is_some() || self.written.exists() {
-            drop(std::fs::remove_file(&self.written));
-        }
-    }
-}
-
 /// The name of the id file beside a file.
 #[must_use]
 pub fn ids_beside(path: impl AsRef<Path>) -> PathBuf {
@@ -175,22 +124,24 @@ pub fn ids_beside(path: impl AsRef<Path>) -> PathBuf {
     name.into()
 }
 
+/// That the ids of the living can stand one a line.
+fn check_ids(frozen: &Frozen<'_>, path: &Path) -> Result<()> {
+    match frozen.alive().find(|(_, id)| id.contains(['\n', '\r'])) {
+        None => Ok(()),
+        Some((_, id)) => Err(refused(
+            path,
+            format!("the id {id:?} has a line break in it; export to JSON lines or Parquet"),
+        )),
+    }
+}
+
 /// Writes the ids of the living, one a line.
-fn write_ids(frozen: &Frozen<'_>, path: &Path) -> Result<()> {
-    let mut out = Output::create(path)?;
+fn write_ids(frozen: &Frozen<'_>, out: &mut WholeFile) -> Result<()> {
     for (_, id) in frozen.alive() {
-        if id.contains(['\n', '\r']) {
-            return Err(VectorizerError::FileRefused {
-                path: path.display().to_string(),
-                reason: format!(
-                    "the id {id:?} has a line break in it; export to JSON lines or Parquet"
-                ),
-            });
-        }
         out.put(id.as_bytes())?;
         out.put(b"\n")?;
     }
-    out.finish()
+    Ok(())
 }
 
 /// A batch on its way in.

@@ -62,6 +62,7 @@ pub mod models;
 pub mod storage;
 pub mod store;
 pub mod tune;
+mod whole_file;
 
 /// The guides and the README: what they show is compiled and run with the documentation's tests.
 #[cfg(doctest)]

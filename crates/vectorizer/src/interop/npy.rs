@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{Moved, Output, batch_size, go_on, ids_beside, refused, write_ids};
+use super::{Moved, Pair, batch_size, check_ids, go_on, ids_beside, refused, write_ids};
 use crate::collection::Collection;
 use crate::error::Result;
 
@@ -22,8 +22,9 @@ pub enum Form {
 /// Writes the vectors, bit for bit as they were added and in the order of insertion, and their ids beside ([`ids_beside`]); how many there were.
 ///
 /// # Errors
-/// [`FileFailed`](crate::error::VectorizerError::FileFailed), [`FileRefused`](crate::error::VectorizerError::FileRefused) for an id with a line break,
-/// [`Cancelled`](crate::error::VectorizerError::Cancelled), or the device failed; there is no file of vectors then.
+/// [`FileFailed`](crate::error::VectorizerError::FileFailed), [`FileRefused`](crate::error::VectorizerError::FileRefused) for a folder or an id with a
+/// line break, [`WouldOverwrite`](crate::error::VectorizerError::WouldOverwrite) for a collection's file,
+/// [`Cancelled`](crate::error::VectorizerError::Cancelled), or the device failed; what was there before, vectors and ids, is still there.
 pub fn export(
     collection: &Collection,
     path: impl AsRef<Path>,
@@ -33,7 +34,10 @@ pub fn export(
     let path = path.as_ref();
     let frozen = collection.freeze()?;
     let (total, dimension) = (frozen.count(), collection.dimension());
-    let mut out = Output::create(path)?;
+    let beside = ids_beside(path);
+    check_ids(&frozen, &beside)?;
+    let mut pair = Pair::create(path, &beside, true)?;
+    let out = pair.main();
     let mut prefix = Vec::new();
     match form {
         Form::Npy => out.put(&header(total, dimension))?,
@@ -58,8 +62,10 @@ pub fn export(
             total: Some(total),
         }))?;
     }
-    write_ids(&frozen, &ids_beside(path))?;
-    out.finish()?;
+    if let Some(ids) = pair.beside() {
+        write_ids(&frozen, ids)?;
+    }
+    pair.finish()?;
     Ok(total)
 }
 

@@ -1,15 +1,17 @@
 //! The file in which a device's tuning is remembered.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
 use serde::{Deserialize, Serialize};
 
 use super::{TUNING_VARIABLE, Tuning, TuningInUse, TuningRefused, TuningSource};
+use crate::disk;
 use crate::error::{Result, VectorizerError};
 use crate::gpu::device::DeviceInfo;
+use crate::whole_file::WholeFile;
 
 /// No file with a tuning is longer than this.
 const LONGEST: u64 = 64 << 10;
@@ -218,10 +220,16 @@ pub(crate) fn write(path: &Path, info: &DeviceInfo, tuning: &Tuning) -> Result<(
     let mut text =
         serde_json::to_string_pretty(&record).map_err(|error| refused(&name, error.to_string()))?;
     text.push('\n');
-    replace(path, text.as_bytes()).map_err(|error| VectorizerError::FileFailed {
-        path: name,
-        reason: error.to_string(),
-    })
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        disk::make_folders(folder).map_err(|error| VectorizerError::FileFailed {
+            path: name,
+            reason: error.to_string(),
+        })?;
+    }
+    WholeFile::write(path, text.as_bytes())
 }
 
 fn refused(path: &str, reason: String) -> VectorizerError {
@@ -229,28 +237,4 @@ fn refused(path: &str, reason: String) -> VectorizerError {
         path: path.to_owned(),
         reason,
     }
-}
-
-/// Puts a file in the place of what is there, through another name beside it.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        fs::create_dir_all(folder)?;
-    }
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}.part", std::process::id()));
-    let unfinished = PathBuf::from(unfinished);
-    let written = File::create(&unfinished).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&unfinished, path)
-    });
-    if written.is_err() {
-        // If that fails too, a file with a strange name stays.
-        drop(fs::remove_file(&unfinished));
-    }
-    written
 }

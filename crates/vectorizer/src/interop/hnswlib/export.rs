@@ -7,7 +7,7 @@ use super::DELETED;
 use crate::collection::{Collection, Frozen};
 use crate::engine::{LevelLinks, NO_SLOT, slot};
 use crate::error::Result;
-use crate::interop::{Moved, Output, batch_size, go_on, ids_beside, write_ids};
+use crate::interop::{Moved, Pair, batch_size, check_ids, go_on, ids_beside, write_ids};
 
 /// What went out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +19,12 @@ pub struct Exported {
     pub ids: Option<PathBuf>,
 }
 
-/// Writes vectors, labels and the graph. What is not linked yet is linked first.
+/// Writes vectors, labels and the graph. What is not linked yet is linked first. If all ids are numbers, a file of ids of an older export goes away.
 ///
 /// # Errors
-/// [`FileFailed`](crate::error::VectorizerError::FileFailed), [`FileRefused`](crate::error::VectorizerError::FileRefused) for an id with a line break,
-/// [`Cancelled`](crate::error::VectorizerError::Cancelled), no room, or the device failed; there is no file then.
+/// [`FileFailed`](crate::error::VectorizerError::FileFailed), [`FileRefused`](crate::error::VectorizerError::FileRefused) for a folder or an id with a
+/// line break, [`WouldOverwrite`](crate::error::VectorizerError::WouldOverwrite) for a collection's file,
+/// [`Cancelled`](crate::error::VectorizerError::Cancelled), no room, or the device failed; what was there before, vectors and ids, is still there.
 pub fn export(
     collection: &Collection,
     path: impl AsRef<Path>,
@@ -50,9 +51,12 @@ pub(super) fn write(
     let config = frozen.graph().config();
     let (count, dimension) = (topology.levels.len(), frozen.graph().dimension());
     let numbered = frozen.alive().all(|(_, id)| label_of(id).is_some());
-    let ids = (!numbered).then(|| ids_beside(path));
-
-    let mut out = Output::create(path)?;
+    let beside = ids_beside(path);
+    if !numbered {
+        check_ids(frozen, &beside)?;
+    }
+    let mut pair = Pair::create(path, &beside, !numbered)?;
+    let out = pair.main();
     let degree = 2 * config.max_connections;
     let vector = 4 + 4 * degree;
     let label = vector + 4 * dimension;
@@ -106,10 +110,14 @@ pub(super) fn write(
         out.put(&length.to_le_bytes())?;
         out.put(&bytes)?;
     }
-    if let Some(ids) = &ids {
-        write_ids(frozen, ids)?;
-    }
-    out.finish()?;
+    let ids = match pair.beside() {
+        Some(ids) => {
+            write_ids(frozen, ids)?;
+            Some(beside)
+        }
+        None => None,
+    };
+    pair.finish()?;
     Ok(Exported {
         vectors: frozen.count(),
         ids,
