@@ -290,7 +290,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()>;
 
     /// The links of `level` as they are to be without the slots that are not `alive`: a row for each of the others, in the order of
-    /// slots. A row that leads to dead ones is chosen again among the living it leads to and those that its dead lead to. Nothing changes.
+    /// slots. Each link to a dead one is replaced by one to a slot that the dead leads to. Nothing changes.
     ///
     /// # Errors
     /// No room for the transient buffers, or the device failed.

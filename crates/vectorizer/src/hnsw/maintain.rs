@@ -71,6 +71,8 @@ impl HnswGraph {
             links,
         })?;
         fresh.taken_out = taken_out;
+        // What bringing links together took is work that was done, too.
+        fresh.earlier = self.counters();
         fresh.mend()?;
         Ok(fresh)
     }

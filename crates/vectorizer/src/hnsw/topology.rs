@@ -1,22 +1,23 @@
 //! What holds of every graph: bounds, levels, and that everything can be reached. Checked by `check`, mended by `attachments`.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 
-use hashbrown::HashMap;
+use heirs::Heirs;
 
 use crate::engine::prefetch::prefetch;
 use crate::engine::{Attachment, Engine, Entry, Layout, LevelLinks, NO_SLOT, Walk, slot};
 use crate::error::{Result, VectorizerError};
 
+mod heirs;
+
 /// Beam and number of near slots looked at for a place to attach a lost slot to.
 const ATTACH_EF: usize = 64;
-/// How many of the nearest may give a lost slot an empty place.
-const NEAREST: usize = 4;
 /// How many members before its turn a row is asked for.
 const AHEAD: usize = 8;
 /// Lost slots looked up in one call.
 const ATTACH_BLOCK: usize = 4096;
+/// The share of a level (one in) that may be attached in one round, if it is more than a block: every round looks at all links.
+const ROUND_SHARE: usize = 16;
 
 /// One level read back: its members in order, and a row of links for each.
 struct Level<'a> {
@@ -167,13 +168,11 @@ fn attach_level(
         return Ok(true);
     };
     reach.spread(&level, start);
+    let most = ATTACH_BLOCK.max(level.members.len() / ROUND_SHARE);
     let lost: Vec<usize> = (0..level.members.len())
         .filter(|rank| !reach.reached[*rank])
-        .take(ATTACH_BLOCK)
+        .take(most)
         .collect();
-    if lost.is_empty() {
-        return Ok(true);
-    }
     // Straight from the entry point on this level: what such a walk finds is reached.
     let walk = Walk {
         entry: Entry {
@@ -184,68 +183,24 @@ fn attach_level(
         ef: ATTACH_EF,
         k: ATTACH_EF,
     };
-    let hits = engine.walk(&rows_of(engine, &level, &lost)?, &walk, None)?;
-    let before = attachments.len();
     let mut heirs = Heirs::default();
-    for (rank, near) in lost.iter().copied().zip(hits.iter()) {
-        let ranks = near.iter().filter_map(|n| level.rank(n.slot));
-        let ranks: Vec<usize> = ranks.filter(|from| reach.reached[*from]).collect();
-        let place = heirs.place(&level, &reach, &ranks);
-        if let (false, Some((near, from, place))) = (reach.reached[rank], place) {
+    for lost in lost.chunks(ATTACH_BLOCK) {
+        let hits = engine.walk(&rows_of(engine, &level, lost)?, &walk, None)?;
+        for (rank, near) in lost.iter().copied().zip(hits.iter()) {
+            if reach.reached[rank] {
+                continue;
+            }
+            let Some((from, place)) = heirs.place(&level, &reach, near, rank) else {
+                // A tree of n has n - 1 links, and so there is room.
+                let slot = level.members[rank];
+                return Err(damaged(format!(
+                    "level {number} has no room to reach slot {slot}"
+                )));
+            };
             attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
-            heirs.0.entry(near).or_default().push_back(rank);
         }
-    }
-    if attachments.len() == before {
-        // Every near row is full of links that others depend on. Somewhere there is room: a tree of n has n - 1 links.
-        let rank = lost[0];
-        let mut reached = (0..level.members.len()).filter(|from| reach.reached[*from]);
-        let place = reached.find_map(|from| Some((from, reach.free_place(&level, from)?)));
-        let Some((from, place)) = place else {
-            let slot = level.members[rank];
-            return Err(damaged(format!(
-                "level {number} has no room to reach slot {slot}"
-            )));
-        };
-        attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
     }
     Ok(reach.count == level.members.len())
-}
-
-/// Slots attached in this round, by the near one that they came to. They have room for those who come to the same one
-/// later: so copies of one vector become a tree of copies, and the first of them keeps its links to the rest.
-#[derive(Default)]
-struct Heirs(HashMap<usize, VecDeque<usize>>);
-
-impl Heirs {
-    /// Where a lost slot is attached, given its nearest reached ones: `(near one, from, place)`. An empty place at one of the very
-    /// nearest or at its heirs; else, once for each near one, the place of a link that nobody depends on.
-    fn place(
-        &mut self,
-        level: &Level<'_>,
-        reach: &Reach,
-        near: &[usize],
-    ) -> Option<(usize, usize, usize)> {
-        for near in near.iter().take(NEAREST).copied() {
-            if let Some(place) = Reach::empty_place(level, near) {
-                return Some((near, near, place));
-            }
-            let heirs = self.0.entry(near).or_default();
-            while let Some(heir) = heirs.front().copied() {
-                if let Some(place) = Reach::empty_place(level, heir) {
-                    return Some((near, heir, place));
-                }
-                heirs.pop_front();
-            }
-        }
-        let untouched = near
-            .iter()
-            .copied()
-            .filter(|near| self.0.get(near).is_none_or(VecDeque::is_empty));
-        let mut places =
-            untouched.filter_map(|near| Some((near, near, reach.free_place(level, near)?)));
-        places.next()
-    }
 }
 
 /// Writes the link `from` -> `to` (ranks) into the copy of the level, and reaches what it leads to.

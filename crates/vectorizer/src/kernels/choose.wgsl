@@ -14,7 +14,7 @@ fn drops(apart: u32, candidate: u32, chosen: u32) -> bool {
 
 // Chooses at most `own` of the first `held` entries of the queue, then fills up to `fill` with the dropped, nearest first, of those
 // equally near only the first. Returns how many places of `chosen_at` are set. Candidates are looked at in windows: those of a window are first compared with everything chosen
-// before it; then each that is chosen drops others behind it in the window. A candidate is thus compared with the same ones as if
+// before it, unless the caller has flagged them as dropped; then each that is chosen drops others behind it in the window. A candidate is thus compared with the same ones as if
 // candidates were taken one by one. A barrier must lie between the writes of the queue and this call; one lies before its return.
 fn choose(thread: u32, held: u32, own: u32, fill: u32) -> u32 {
     let team = thread / TEAM;
@@ -35,6 +35,7 @@ fn choose(thread: u32, held: u32, own: u32, fill: u32) -> u32 {
                 if wanted {
                     slot = queue_slot[at];
                     key = queue_key[at];
+                    wanted = (slot & FLAG) == 0u;
                 }
                 for (var other = 0u; other < chosen; other++) {
                     let other_at = chosen_at[other];

@@ -27,7 +27,7 @@ params! {
     /// Of [`LINK`].
     LinkParams { level, first, members, batch_first, own, fill, degree, target_count_at }
     /// Of [`RECONNECT`].
-    ReconnectParams { members, first, level, degree, keep, own, fill }
+    ReconnectParams { members, first, level, degree, keep }
     /// Of [`REACH`].
     ReachParams { slots, start, level, degree, ring, stride }
     /// Of [`WRITE_MEMBERS`] and [`WRITE_TARGETS`].
@@ -322,8 +322,8 @@ pub(crate) fn constants(
         ]);
     }
     if kernel == &RECONNECT {
-        // A reset leaves the queue and the slot itself in the table, and room for the links of one slot.
-        let visited = ((queue + shape.degree + 1) * 4 / 3 + 1).next_power_of_two();
+        // A reset leaves the queue, the slot itself and its living links in the table, and room for the links of one slot.
+        let visited = ((queue + 2 * shape.degree + 1) * 4 / 3 + 1).next_power_of_two();
         all.extend([
             ("VISITED", Constant::Number(visited)),
             ("VISITED_BITS", Constant::Number(visited.ilog2())),

@@ -1,7 +1,7 @@
-// Rows of links as they are to be without the dead: one workgroup a member, which is alive. A row with links to the dead is chosen again
-// among the living it leads to and those that its dead lead to.
+// Rows of links as they are to be without the dead: one workgroup a member, which is alive. Each link to a dead slot is replaced by one to a
+// slot that the dead led to, chosen beside those that stay.
 //
-// VISITED: room for the queue, the member and a row, up to three quarters.
+// VISITED: room for the queue, the member, those that stay and a row, up to three quarters.
 
 struct Params {
     members: u32,
@@ -12,8 +12,6 @@ struct Params {
     degree: u32,
     // Candidates considered.
     keep: u32,
-    own: u32,
-    fill: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -25,6 +23,10 @@ struct Params {
 
 var<workgroup> row: array<u32, DEGREE>;
 var<workgroup> dead_count: atomic<u32>;
+// The links that stay, in their order.
+var<workgroup> kept: array<u32, DEGREE>;
+var<workgroup> kept_key: array<u32, DEGREE>;
+var<workgroup> kept_count: atomic<u32>;
 var<workgroup> met: array<u32, DEGREE>;
 var<workgroup> met_count: atomic<u32>;
 
@@ -46,6 +48,7 @@ fn reconnect(place: Place) {
     forget_visited(thread);
     if thread == 0u {
         atomicStore(&dead_count, 0u);
+        atomicStore(&kept_count, 0u);
         atomicStore(&met_count, 0u);
         atomicStore(&scored, 0u);
     }
@@ -62,30 +65,54 @@ fn reconnect(place: Place) {
     }
     workgroupBarrier();
     let to = member * params.degree;
-    if atomicLoad(&dead_count) == 0u {
+    let lacking = atomicLoad(&dead_count);
+    if lacking == 0u {
         if thread < params.degree {
             rows[to + thread] = row[thread];
         }
         return;
     }
+    if thread < params.degree {
+        let there = row[thread];
+        if there != NO_SLOT && is_alive(there) {
+            var at = 0u;
+            for (var other = 0u; other < thread; other++) {
+                at += select(0u, 1u, is_alive(row[other]));
+            }
+            kept[at] = there;
+            atomicAdd(&kept_count, 1u);
+            visit(there);
+        }
+    }
+    workgroupBarrier();
+    let staying = atomicLoad(&kept_count);
+    for (var round = 0u; round < staying; round += teams) {
+        let at = round + team;
+        var there = NO_SLOT;
+        if at < staying {
+            there = kept[at];
+        }
+        let score = score_rows(thread, there, slot, there != NO_SLOT);
+        if leads && there != NO_SLOT {
+            kept_key[at] = key_of(score);
+        }
+    }
+    workgroupBarrier();
 
     var held = 0u;
-    var remembered = 1u;
-    var distances = 0u;
+    var remembered = 1u + staying;
+    var distances = staying;
     var hops = 1u;
-    // First the row's own living, then those of the rows of its dead.
-    for (var step = 0u; step <= params.degree; step++) {
-        var source = NO_SLOT;
-        if step > 0u {
-            source = row[step - 1u];
-            if source == NO_SLOT {
-                break;
-            }
-            if is_alive(source) {
-                continue;
-            }
-            hops++;
+    // The rows of its dead.
+    for (var step = 0u; step < params.degree; step++) {
+        let source = row[step];
+        if source == NO_SLOT {
+            break;
         }
+        if is_alive(source) {
+            continue;
+        }
+        hops++;
         // Crowded: start again from what is in the queue. What fell out of it can never come back into it.
         if remembered + params.degree > VISITED / 4u * 3u {
             workgroupBarrier();
@@ -94,17 +121,17 @@ fn reconnect(place: Place) {
             for (var entry = thread; entry < held; entry += THREADS) {
                 visit(queue_slot[entry]);
             }
+            for (var entry = thread; entry < staying; entry += THREADS) {
+                visit(kept[entry]);
+            }
             if thread == 0u {
                 visit(slot);
             }
-            remembered = held + 1u;
+            remembered = held + 1u + staying;
             workgroupBarrier();
         }
         if thread < params.degree {
-            var there = row[thread];
-            if step > 0u {
-                there = link_at(params.level, source, thread);
-            }
+            let there = link_at(params.level, source, thread);
             if there != NO_SLOT && is_alive(there) && visit(there) {
                 met[atomicAdd(&met_count, 1u)] = there;
             }
@@ -140,11 +167,41 @@ fn reconnect(place: Place) {
         held = merge_new(thread, held, atomicLoad(&new_count), params.keep, false);
     }
 
-    let chosen = choose(thread, held, params.own, params.fill);
+    // Those that stay drop candidates like the chosen.
+    var compared = 0u;
+    for (var round = 0u; round < held; round += teams) {
+        let at = round + team;
+        var wanted = at < held;
+        var candidate = NO_SLOT;
+        var key = NO_KEY;
+        if wanted {
+            candidate = queue_slot[at];
+            key = queue_key[at];
+        }
+        for (var other = 0u; other < staying; other++) {
+            let apart = key_of(score_rows(thread, candidate, kept[other], wanted));
+            if wanted {
+                compared++;
+                if drops(apart, key, kept_key[other]) {
+                    wanted = false;
+                    if leads {
+                        queue_slot[at] = candidate | FLAG;
+                    }
+                }
+            }
+        }
+    }
+    if leads {
+        atomicAdd(&scored, compared);
+    }
+    workgroupBarrier();
+    let chosen = choose(thread, held, lacking, lacking);
     if thread < params.degree {
         var there = NO_SLOT;
-        if thread < chosen {
-            there = queue_slot[chosen_at[thread]] & ~FLAG;
+        if thread < staying {
+            there = kept[thread];
+        } else if thread - staying < chosen {
+            there = queue_slot[chosen_at[thread - staying]] & ~FLAG;
         }
         rows[to + thread] = there;
     }

@@ -5,6 +5,7 @@
     reason = "what helps a test fails as the test does"
 )]
 
+mod copies;
 mod growth;
 mod hard;
 mod recall;

@@ -157,3 +157,106 @@ fn slots_that_come_later_are_linked_to_what_is_left() {
         assert!(recall >= 0.98, "{context}: recall {recall}");
     }
 }
+
+fn with_connections(max_connections: usize) -> CollectionOptions {
+    CollectionOptions {
+        hnsw: HnswConfig::with_connections(max_connections),
+        ..CollectionOptions::default()
+    }
+}
+
+/// Mean recall@10 at each width of beam.
+fn recalls(graph: &HnswGraph, rows: &[f32], queries: &[f32], beams: &[usize]) -> Vec<f64> {
+    let (dimension, all) = (graph.dimension(), SlotSet::full(graph.len()));
+    let asked = queries.chunks_exact(dimension);
+    let bounds: Vec<f64> = asked
+        .clone()
+        .map(|query| nearest(rows, query, 10, &all)[9].0 * (1.0 + 1e-6))
+        .collect();
+    let each = beams.iter().map(|ef| {
+        let options = SearchOptions {
+            ef: Some(*ef),
+            ..by(SearchPath::Graph)
+        };
+        let hits = graph.search(queries, 10, &options).unwrap().hits;
+        let row = |hit: &Neighbor| &rows[hit.slot as usize * dimension..][..dimension];
+        let found = asked.clone().zip(hits.iter()).zip(&bounds);
+        let found = found.map(|((query, hits), bound)| {
+            let near = hits
+                .iter()
+                .filter(|hit| distance(DistanceMetric::Euclidean, query, row(hit)) <= *bound);
+            near.count()
+        });
+        found.sum::<usize>() as f64 / (10 * bounds.len()) as f64
+    });
+    each.collect()
+}
+
+/// Says where `ours` finds less than a new graph of the same vectors.
+fn held_to_a_new_one(
+    told: &str,
+    graph: &HnswGraph,
+    rows: &[f32],
+    queries: &[f32],
+    options: CollectionOptions,
+    context: &Context,
+) {
+    let beams = [16, 31, 64, 128];
+    let fresh = built(context, graph.dimension(), rows, options);
+    let [ours, theirs] = [graph, &fresh].map(|graph| recalls(graph, rows, queries, &beams));
+    for ((ours, theirs), ef) in ours.iter().zip(&theirs).zip(beams) {
+        assert!(
+            ours >= &(theirs - 0.01),
+            "{told}, ef {ef}: recall {ours}, of a new graph {theirs}"
+        );
+    }
+}
+
+#[test]
+fn one_in_six_taken_out_costs_no_recall_at_any_width() {
+    let (dimension, seed) = (16, 8);
+    for context in contexts() {
+        let (count, asked, connections): (_, _, &[usize]) = if context.device().is_cpu() {
+            (3000, 400, &[8, 16, 64])
+        } else {
+            (1000, 200, &[16])
+        };
+        let rows = random_rows(seed, count, dimension);
+        let queries = random_rows(seed + 1, asked, dimension);
+        for &m in connections {
+            let options = with_connections(m);
+            let mut graph = built(&context, dimension, &rows, options);
+            let alive: SlotSet = slots(count).filter(|slot| slot % 6 != 0).collect();
+            graph.consolidate(&alive).unwrap();
+            graph.check().unwrap();
+            let row = |slot: u32| &rows[slot as usize * dimension..][..dimension];
+            let left: Vec<f32> = alive.iter().flat_map(row).copied().collect();
+            let told = format!("{context}, M {m}, seed {seed}");
+            held_to_a_new_one(&told, &graph, &left, &queries, options, &context);
+        }
+    }
+}
+
+#[test]
+fn rounds_of_deleting_and_adding_cost_no_recall() {
+    let (dimension, count, seed) = (16, 2000, 12);
+    let queries = random_rows(seed + 1, 300, dimension);
+    let options = with_connections(16);
+    let mut rows = random_rows(seed, count, dimension);
+    let mut graph = built(&Context::cpu(), dimension, &rows, options);
+    for round in 0..20u32 {
+        let alive: SlotSet = slots(count).filter(|slot| slot % 6 != round % 6).collect();
+        graph.consolidate(&alive).unwrap();
+        let row = |slot: u32| &rows[slot as usize * dimension..][..dimension];
+        rows = alive.iter().flat_map(row).copied().collect();
+        let more = random_rows(seed + 2 + u64::from(round), count - alive.len(), dimension);
+        rows.extend_from_slice(&more);
+        graph.append(&more).unwrap();
+        graph.build(|_| ControlFlow::Continue(())).unwrap();
+        if round % 5 == 4 {
+            graph.check().unwrap();
+            let told = format!("round {round}, seed {seed}");
+            held_to_a_new_one(&told, &graph, &rows, &queries, options, &Context::cpu());
+        }
+    }
+}

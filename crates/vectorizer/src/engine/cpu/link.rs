@@ -44,13 +44,30 @@ pub(crate) struct LinkScratch {
     walk: Scratch,
     selector: Selector,
     candidates: Vec<Key>,
+    kept: Vec<Key>,
     present: Vec<u32>,
+    marks: Vec<u64>,
+}
+
+/// What it takes to choose a part of a row again.
+pub(crate) struct Choosing<'a> {
+    pub(crate) selector: &'a mut Selector,
+    pub(crate) candidates: &'a mut Vec<Key>,
+    pub(crate) kept: &'a mut Vec<Key>,
+    pub(crate) around: &'a mut Vec<u32>,
+    /// A bit for each slot, none of them set.
+    pub(crate) marks: &'a mut Vec<u64>,
 }
 
 impl LinkScratch {
-    /// What it takes to choose a row again.
-    pub(crate) fn choosing(&mut self) -> (&mut Selector, &mut Vec<Key>, &mut Vec<u32>) {
-        (&mut self.selector, &mut self.candidates, &mut self.present)
+    pub(crate) fn choosing(&mut self) -> Choosing<'_> {
+        Choosing {
+            selector: &mut self.selector,
+            candidates: &mut self.candidates,
+            kept: &mut self.kept,
+            around: &mut self.present,
+            marks: &mut self.marks,
+        }
     }
 
     /// The work done since the last time.

@@ -2,15 +2,15 @@
 
 use crate::engine::cpu::CpuEngine;
 use crate::engine::cpu::distance::{Score, Task};
-use crate::engine::cpu::link::LinkScratch;
+use crate::engine::cpu::link::{Choosing, LinkScratch};
 use crate::engine::cpu::select::Quota;
-use crate::engine::cpu::walk::{Ground, Key};
+use crate::engine::cpu::walk::{Ground, Key, in_order};
 use crate::engine::{LevelLinks, NO_SLOT, Selection, SlotSet};
 
 /// Rows that a thread takes at a time.
 const TURN: usize = 64;
 
-/// The rows of `level` of the living, those with links to the dead chosen again.
+/// The rows of `level` of the living: each link to a dead slot is replaced by one to a slot that the dead led to, chosen beside those that stay.
 pub(super) fn rows(
     engine: &CpuEngine,
     level: usize,
@@ -61,38 +61,60 @@ impl Task for Reconnect<'_> {
             scratch,
         } = self;
         let degree = ground.graph.degree(level);
-        let quota = Quota::of_full(selection, level);
         let links_of = |slot| {
             let row = ground.graph.row(level, slot);
             row.iter().copied().take_while(|slot| *slot != NO_SLOT)
         };
-        let (selector, candidates, around) = scratch.choosing();
+        let Choosing {
+            selector,
+            candidates,
+            kept,
+            around,
+            marks,
+        } = scratch.choosing();
+        marks.resize(ground.graph.len().div_ceil(64), 0);
         for (&slot, to) in members.iter().zip(rows.chunks_exact_mut(degree)) {
-            around.clear();
-            around.extend(links_of(slot).filter(|link| alive.contains(*link)));
-            if around.len() == links_of(slot).count() {
+            let living = links_of(slot).filter(|link| alive.contains(*link));
+            let (living, used) = (living.count(), links_of(slot).count());
+            if living == used {
                 to.copy_from_slice(ground.graph.row(level, slot));
                 continue;
             }
-            for dead in links_of(slot).filter(|link| !alive.contains(*link)) {
-                let theirs = links_of(dead).filter(|link| alive.contains(*link) && *link != slot);
-                around.extend(theirs);
-            }
-            around.sort_unstable();
-            around.dedup();
             let query = ground.rows.row(slot);
-            candidates.clear();
-            candidates.extend(around.iter().map(|&other| {
-                let score = score.one(query, ground.rows.row(other));
-                Key::new(score, other)
-            }));
-            selector.distances += candidates.len() as u64;
-            candidates.sort_unstable();
+            kept.clear();
+            for link in links_of(slot).filter(|link| alive.contains(*link)) {
+                kept.push(Key::new(score.one(query, ground.rows.row(link)), link));
+            }
+            mark(marks, slot);
+            for link in kept.iter() {
+                mark(marks, link.slot());
+            }
+            around.clear();
+            for dead in links_of(slot).filter(|link| !alive.contains(*link)) {
+                let theirs = links_of(dead).filter(|link| alive.contains(*link));
+                around.extend(theirs.filter(|link| mark(marks, *link)));
+            }
+            let marked = kept.iter().map(|link| link.slot()).chain([slot]);
+            for slot in marked.chain(around.iter().copied()) {
+                marks[slot as usize / 64] = 0;
+            }
+            in_order(ground.full(score, query), around, candidates);
+            selector.distances += (kept.len() + candidates.len()) as u64;
             candidates.truncate(selection.candidates(degree));
-            let links = selector.select(score, ground.rows, candidates, quota);
-            for (to, link) in to.iter_mut().zip(links) {
+            let quota = Quota::of(used - living);
+            let links = selector.select_beside(score, ground.rows, kept, candidates, quota);
+            for (to, link) in to.iter_mut().zip(kept.iter().chain(links)) {
                 *to = link.slot();
             }
         }
     }
+}
+
+/// Marks a slot; whether it was not yet.
+#[inline(always)]
+fn mark(marks: &mut [u64], slot: u32) -> bool {
+    let (word, bit) = (&mut marks[slot as usize / 64], 1 << (slot % 64));
+    let new = *word & bit == 0;
+    *word |= bit;
+    new
 }

@@ -24,6 +24,14 @@ impl Quota {
         }
     }
 
+    /// For so many links.
+    pub(crate) fn of(links: usize) -> Self {
+        Self {
+            own: links,
+            fill: links,
+        }
+    }
+
     /// For a new slot on `level`.
     pub(crate) fn of_new(selection: &Selection, level: usize) -> Self {
         Self::new(level, selection.own, selection.fill)
@@ -59,9 +67,23 @@ impl Selector {
         candidates: &[Key],
         quota: Quota,
     ) -> &[Key] {
+        self.select_beside(score, rows, &[], candidates, quota)
+    }
+
+    /// The same for a row that has the links `kept`, which drop candidates like the chosen and are not among what is returned.
+    #[inline(always)]
+    pub(crate) fn select_beside<S: Score>(
+        &mut self,
+        score: S,
+        rows: &Rows,
+        kept: &[Key],
+        candidates: &[Key],
+        quota: Quota,
+    ) -> &[Key] {
         self.chosen.clear();
         self.dropped.clear();
         self.asked.clear();
+        self.asked.extend_from_slice(kept);
         let mut before = None;
         for &candidate in candidates {
             if self.chosen.len() >= quota.own {

@@ -1,7 +1,6 @@
 //! Rows of links without the dead.
 
 use crate::engine::gpu::GpuEngine;
-use crate::engine::gpu::link::Choice;
 use crate::engine::gpu::record::{Recorder, grid, hardware};
 use crate::engine::gpu::rows::small;
 use crate::engine::gpu::seal::{Seal, read_pieces};
@@ -15,7 +14,7 @@ use crate::kernels::graph::{RECONNECT, ReconnectParams};
 const BYTES: usize = 16 << 20;
 
 impl GpuEngine {
-    /// The rows of `level` of the living, those with links to the dead chosen again.
+    /// The rows of `level` of the living, their links to dead slots replaced.
     pub(super) fn reconnect(
         &self,
         level: usize,
@@ -36,9 +35,8 @@ impl GpuEngine {
         upload_now(&pool, &bits, &living)?;
         let keep = selection.candidates(degree);
         let program = hardware.program(&self.graph_kernel(&RECONNECT, keep)?)?;
-        let choice = Choice::on(selection, level, degree);
         let [rows_of, links] = [self.rows.buffers(), self.graph.buffers()];
-        // A row may see the rows of all its links, and compares those it keeps with the chosen.
+        // A row may see the rows of all its links, and compares what it finds there with those that stay and the chosen.
         let at_once = self.at_once((degree * degree + keep * degree) as u64);
         for members in members.chunks(BYTES / (degree * 4)) {
             let count = small(members.len());
@@ -55,8 +53,6 @@ impl GpuEngine {
                     level: small(level),
                     degree: small(degree),
                     keep: small(keep),
-                    own: choice.relink_own,
-                    fill: choice.relink_fill,
                 };
                 let mut recorder = Recorder::new(&self.device);
                 recorder.dispatch(
