@@ -105,14 +105,14 @@ pub(super) fn create_anew(file: &Path, path: &Path) -> Result<Database> {
 pub(crate) fn remove(path: &Path) -> Result<()> {
     let folder = Folder::of(path);
     for file in [folder.graph(), folder.unfinished(), folder.database()] {
-        match fs::remove_file(file) {
+        match disk::remove(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(io(path, "remove its files", &error));
             }
             _ => {}
         }
     }
-    sync_folder(path).map_err(|error| io(path, "remove its files", &error))
+    disk::sync_folder(path).map_err(|error| io(path, "remove its files", &error))
 }
 
 fn io(path: &Path, action: &str, error: &std::io::Error) -> VectorizerError {
