@@ -24,6 +24,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ArrowWriter, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
@@ -105,7 +106,7 @@ impl Kind {
     }
 }
 
-fn broken(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> VectorizerError {
+fn broken(path: &Path) -> impl Fn(ParquetError) -> VectorizerError {
     move |error| refused(path, error.to_string())
 }
 
@@ -281,6 +282,15 @@ fn rows(
 ) -> parquet::errors::Result<(Option<usize>, ParquetRecordBatchReader)> {
     pages::check_footer(&file)?;
     let reader = SerializedFileReader::new(file.try_clone()?)?;
+    // What follows goes by recursion. A level of a payload takes at most two names of a path: those of a list and of its element.
+    let columns = reader.metadata().file_metadata().schema_descr().columns();
+    let names = 2 * MAX_PAYLOAD_DEPTH + 2;
+    if let Some(deep) = columns.iter().find(|one| one.path().parts().len() > names) {
+        let name = deep.path().parts().first().map_or("", String::as_str);
+        return Err(ParquetError::General(format!(
+            "column {name:?}: expected at most {MAX_PAYLOAD_DEPTH} lists and structs in each other, found more"
+        )));
+    }
     let metadata = Arc::new(reader.metadata().clone());
     let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new())?;
     pages::check_sizes(&file, metadata.metadata())?;
