@@ -61,7 +61,7 @@
 //! **Equality.** Strings are equal byte for byte. Numbers are equal as numbers: 1, 1.0 and 1e0 are one, and no precision is lost on the way
 //! (2^53 and 2^53 + 1 differ, also from each other's floats). A string never equals a number, nor `true` 1. Arrays and objects equal nothing.
 //!
-//! Whole numbers outside -2^63 to 2^64 - 1 are refused, in filters as in payloads. Where a filter is a part of what serde reads, serde_json has rounded
+//! Whole numbers outside -2^63 to 2^64 - 1 are refused, in filters as in payloads. Where a filter is a part of what serde reads, `serde_json` has rounded
 //! such a number before it comes here, unless the program has its feature `arbitrary_precision`.
 //!
 //! **Ranges** compare numbers if their bounds are numbers, and points in time if they are strings: RFC 3339, `2024-05-01T12:00:00Z`, with any offset, or a

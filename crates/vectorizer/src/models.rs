@@ -31,7 +31,7 @@ pub const MAX_PAYLOAD_BYTES: usize = 32 << 20;
 /// a reader would not take: more than [`MAX_PAYLOAD_DEPTH`] levels, more than [`MAX_PAYLOAD_BYTES`], whole numbers outside -2^63 to 2^64 - 1 and numbers
 /// that are not finite. The error is [`VectorizerError::InvalidPayload`]. Ways in that read text also refuse a name that stands twice in an object.
 ///
-/// Null is no payload: a vector that is added with it has none. Other numbers are 64-bit floats. Digits past those, which serde_json's feature `arbitrary_precision` keeps, are rounded on the way in.
+/// Null is no payload: a vector that is added with it has none. Other numbers are 64-bit floats. Digits past those, which the feature `arbitrary_precision` of `serde_json` keeps, are rounded on the way in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(pub serde_json::Value);

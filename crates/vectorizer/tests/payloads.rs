@@ -1,5 +1,5 @@
 //! What a write takes, every reader takes back as it was; what it refuses changes nothing. `scripts/test-arbitrary-precision` runs this a second
-//! time, with a serde_json that keeps numbers as text.
+//! time, with a `serde_json` that keeps numbers as text.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -322,6 +322,15 @@ fn rows(
 ) -> parquet::errors::Result<(Option<usize>, ParquetRecordBatchReader)> {
     pages::check_footer(&file)?;
     let reader = SerializedFileReader::new(file.try_clone()?)?;
+    // What follows goes by recursion. A level of a payload takes at most two names of a path: those of a list and of its element.
+    let columns = reader.metadata().file_metadata().schema_descr().columns();
+    let names = 2 * MAX_PAYLOAD_DEPTH + 2;
+    if let Some(deep) = columns.iter().find(|one| one.path().parts().len() > names) {
+        let name = deep.path().parts().first().map_or("", String::as_str);
+        return Err(ParquetError::General(format!(
+            "column {name:?}: expected at most {MAX_PAYLOAD_DEPTH} lists and structs in each other, found more"
+        )));
+    }
     let metadata = Arc::new(reader.metadata().clone());
     let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new())?;
     let schema = metadata.parquet_schema();

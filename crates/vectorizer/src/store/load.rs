@@ -254,7 +254,7 @@ impl Store {
     }
 }
 
-/// A payload from its bytes. Earlier versions, and programs with serde_json's `arbitrary_precision`, wrote some that are none: then why.
+/// A payload from its bytes. Earlier versions, and programs with `serde_json`'s `arbitrary_precision`, wrote some that are none: then why.
 pub(super) fn payload_of(body: &[u8]) -> Result<Payload, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     let value = json::read(text, json::READ_DEPTH).map_err(|fault| fault.to_string())?;

@@ -89,7 +89,7 @@ fn broken_json_lines_are_named() {
         // A name twice, at any depth and however it is written.
         (
             "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": {\"k\": 1, \"k\": 2}}",
-            "column 49: payload: expected each field once, found the field \"k\" stands twice",
+            "column 51: payload: expected each field once, found the field \"k\" stands twice",
         ),
         (
             "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": [{\"o\": {\"k\": 1, \"\\u006b\": 2}}]}",

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
+use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use arrow_array::types::Float32Type;
 use arrow_array::{
     Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
 use arrow_schema::Field;
+use vectorizer::collection::OpenOptions;
 use vectorizer::interop::Existing;
 use vectorizer::interop::parquet::{self, ParquetOptions};
 use vectorizer::models::MAX_PAYLOAD_DEPTH;
@@ -70,23 +72,36 @@ fn columns_become_members_of_the_payload() {
     assert_eq!(all(&collection), expected);
 }
 
-/// A file with these columns, written by the Arrow project's own crates.
+/// A file with these columns, written by the Arrow project's own crates. They take more stack for deep ones than a test has, and keep no
+/// such schema of Arrow's.
 fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let file = fs::File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    let work = || {
+        let file = fs::File::create(path).unwrap();
+        let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
+        let mut writer = ArrowWriter::try_new_with_options(file, batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(256 << 20);
+        thread.spawn_scoped(scope, work).unwrap().join().unwrap();
+    });
 }
 
 fn texts(texts: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(texts))
 }
 
-/// Vectors of so many components, all of which are the vector's place, counted from 1.
+/// Vectors of so many components, which differ from each other.
 fn components(count: usize, dimension: usize) -> ArrayRef {
-    let rows = (1..=count).map(|place| Some(vec![Some(place as f32); dimension]));
+    let row = |place| (0..dimension).map(move |step| Some(component(place, step)));
+    let rows = (0..count).map(|place| Some(row(place)));
     Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows))
+}
+
+fn component(place: usize, step: usize) -> f32 {
+    place as f32 + step as f32 / 65_536.0
 }
 
 /// A column of structs in each other.
@@ -115,7 +130,12 @@ fn structs_deeper_than_payloads_may_be_are_refused_and_lose_nothing() {
     .unwrap();
     collection.add_vector(vector("good", &[1.0], None)).unwrap();
     // The column is a member of the payload, which is one level more.
-    for levels in [MAX_PAYLOAD_DEPTH - 1, MAX_PAYLOAD_DEPTH, 127] {
+    for levels in [
+        MAX_PAYLOAD_DEPTH - 1,
+        MAX_PAYLOAD_DEPTH,
+        2 * MAX_PAYLOAD_DEPTH,
+        200,
+    ] {
         write(
             &path,
             vec![
@@ -129,6 +149,14 @@ fn structs_deeper_than_payloads_may_be_are_refused_and_lose_nothing() {
             assert_eq!(done.unwrap(), 1);
             continue;
         }
+        if levels > 2 * MAX_PAYLOAD_DEPTH {
+            let error = done.unwrap_err().to_string();
+            assert!(
+                error.contains("column \"p\": expected at most 64 lists and structs"),
+                "{error}"
+            );
+            continue;
+        }
         let VectorizerError::InFile { place, error, .. } = done.unwrap_err() else {
             panic!("{levels}")
         };
@@ -138,10 +166,23 @@ fn structs_deeper_than_payloads_may_be_are_refused_and_lose_nothing() {
             "{error}"
         );
     }
+    // Written by Arrow's C++ library: 127 in each other.
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/deep127.parquet");
+    let wide = empty(2, metric, 16);
+    let error = parquet::import(&wide, &fixture, Existing::Replace, go).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("row 0: the payload of \"x\" cannot be kept"),
+        "{error}"
+    );
     collection.close().unwrap();
     let problems = Collection::check_files(&place).unwrap().problems;
     assert_eq!(problems, Vec::<String>::new());
-    assert_eq!(Collection::open(&place).unwrap().vector_count(), 2);
+    let go_on = |_| ControlFlow::Continue(());
+    let reopened =
+        Collection::open_with(&place, &Context::cpu(), OpenOptions::default(), go_on).unwrap();
+    assert_eq!(reopened.vector_count(), 2);
 }
 
 #[test]
@@ -273,7 +314,9 @@ fn an_id_twice_in_a_table_is_replaced_or_refused_near_and_far() {
             (between + 2, between + 1)
         );
         let last = collection.vectors(None).last().unwrap().unwrap();
-        let row = vec![between as f32 + 2.0; dimension];
+        let row: Vec<f32> = (0..dimension)
+            .map(|step| component(between + 1, step))
+            .collect();
         assert!(last == vector("twice", &row, None), "{between}");
 
         let collection = empty(dimension, DistanceMetric::Euclidean, 2);

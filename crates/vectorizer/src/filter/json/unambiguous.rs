@@ -75,7 +75,7 @@ pub(in crate::filter) fn unambiguous<'de, D: Deserializer<'de>>(
     reader.deserialize_any(Reader)
 }
 
-/// The number that an object stands for: with `arbitrary_precision` on anywhere in the program, serde_json hands numbers over as objects of
+/// The number that an object stands for: with `arbitrary_precision` on anywhere in the program, `serde_json` hands numbers over as objects of
 /// one member, of which its own numbers alone know the name.
 fn number_of(object: &Map<String, Value>) -> Option<Number> {
     let mut members = object.iter();
