@@ -97,7 +97,7 @@ fn what_tiles_get_wrong_is_not_proven() {
                 alone.of(0) != &found[at * k..][..k]
             })
             .collect();
-        assert!(wrong.len() > 20, "tiles alone answer {wrong:?} otherwise");
+        assert!(!wrong.is_empty(), "tiles alone are right: no near ties");
         assert!(wrong.iter().all(|at| open.contains(at)), "{wrong:?}");
     }
 }
