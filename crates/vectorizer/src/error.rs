@@ -264,6 +264,22 @@ pub enum VectorizerError {
         /// The folder.
         path: String,
     },
+    /// The collection may only be read: it was opened so, or its files belong to somebody else or lie on a read-only medium.
+    #[error(
+        "the collection at {path} can only be read: open it with Collection::open_read_only to search it, or copy it to where it may be written"
+    )]
+    StoreReadOnly {
+        /// The folder.
+        path: String,
+    },
+    /// The program that had it open last did not close it, and whoever only reads cannot repair that.
+    #[error(
+        "the collection at {path} was not closed by the program that had it last: open it once where it may be written, which repairs it"
+    )]
+    StoreNotClosed {
+        /// The folder.
+        path: String,
+    },
     /// A file says that another version wrote it, which this one does not know.
     #[error(
         "the collection at {path} is of format {found}; this version reads {supported}: use the version that wrote it"

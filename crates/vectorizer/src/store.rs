@@ -20,11 +20,14 @@
 //! Nothing of redb is seen outside of this folder. It may panic where a file was damaged by others: that is caught at
 //! `guarded`, through which every call goes.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use redb::{Builder, Database, ReadableDatabase as _, StorageBackend};
+use redb::{
+    Builder, Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _, StorageBackend,
+};
 
 use crate::error::{Result, VectorizerError};
 
@@ -86,13 +89,44 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct Inner {
     /// `None` once it is closed.
-    database: Option<Database>,
+    handle: Option<Handle>,
     totals: Totals,
     places: Places,
     /// Set by a change that found damage: nothing may follow it.
     broken: bool,
     /// Whether changes wait for a flush.
     unsynced: bool,
+}
+
+/// What redb is asked through.
+enum Handle {
+    Writing(Database),
+    Reading(ReadOnlyDatabase),
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Writing(_) => "Writing",
+            Self::Reading(_) => "Reading",
+        })
+    }
+}
+
+impl Handle {
+    fn begin_read(&self, path: &Path) -> Result<ReadTransaction> {
+        match self {
+            Self::Writing(database) => database.begin_read().or_failed(path),
+            Self::Reading(database) => database.begin_read().or_failed(path),
+        }
+    }
+
+    fn close(self, path: &Path) -> Result<()> {
+        match self {
+            Self::Writing(database) => database.close().or_failed(path),
+            Self::Reading(database) => database.close().or_failed(path),
+        }
+    }
 }
 
 impl Store {
@@ -102,18 +136,18 @@ impl Store {
     /// [`VectorizerError::StoreExists`], [`VectorizerError::StoreInUse`] if somebody is just making one, or the disk refused.
     pub(crate) fn create(path: &Path, header: Header, durability: Durability) -> Result<Self> {
         let folder = Folder::make(path)?;
-        let unfinished = folder.unfinished();
-        // The file gets its name when everything is in it: a crash leaves a collection or none.
-        guarded(path, || {
-            let database = files::create_anew(&unfinished, path)?;
-            if folder.database().exists() {
-                return Err(VectorizerError::StoreExists { path: shown(path) });
-            }
+        let path = folder.path();
+        // The file gets its name when everything is in it: a crash leaves a collection or none. It is locked from before it has anything
+        // in it, and stays so: of two who make a collection here one has it.
+        let database = guarded(path, || {
+            let database = folder.begin_unfinished()?;
+            let unfinished = folder.guard_unfinished();
             begin(&database, &header, path)?;
-            database.close().or_failed(path)
+            folder.remove_graph()?;
+            unfinished.finish()?;
+            Ok(database)
         })?;
-        folder.rename(&unfinished, &folder.database())?;
-        Self::open(path, durability)
+        Self::with_handle(folder, Handle::Writing(database), durability)
     }
 
     /// The store in `path`.
@@ -122,12 +156,21 @@ impl Store {
     /// [`VectorizerError::StoreMissing`], [`VectorizerError::StoreInUse`], [`VectorizerError::UnsupportedFormat`],
     /// [`VectorizerError::StoreDamaged`], or the disk refused.
     pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self> {
-        let folder = Folder::of(path);
-        if !folder.database().is_file() {
-            return Err(VectorizerError::StoreMissing { path: shown(path) });
-        }
+        let folder = Folder::with_a_store(path)?;
+        let path = folder.path();
         let database = guarded(path, || backend::open(&folder.database(), path))?;
-        Self::with_database(folder, database, durability)
+        Self::with_handle(folder, Handle::Writing(database), durability)
+    }
+
+    /// The store in `path`, to be read by any number at a time, of which nobody writes. Nothing of it is changed.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`VectorizerError::StoreNotClosed`].
+    pub(crate) fn open_read_only(path: &Path) -> Result<Self> {
+        let folder = Folder::with_a_store(path)?;
+        let path = folder.path();
+        let database = guarded(path, || backend::open_read_only(&folder.database(), path))?;
+        Self::with_handle(folder, Handle::Reading(database), Durability::EveryBatch)
     }
 
     /// On a disk of the caller's: a new store if it is empty.
@@ -138,7 +181,7 @@ impl Store {
         header: &Header,
         durability: Durability,
     ) -> Result<Self> {
-        let folder = Folder::of(path);
+        let folder = Folder::of(path)?;
         let database = guarded(path, || {
             let database = builder().create_with_backend(backend).or_failed(path)?;
             let read = database.begin_read().or_failed(path)?;
@@ -149,17 +192,17 @@ impl Store {
             }
             Ok(database)
         })?;
-        Self::with_database(folder, database, durability)
+        Self::with_handle(folder, Handle::Writing(database), durability)
     }
 
-    fn with_database(folder: Folder, database: Database, durability: Durability) -> Result<Self> {
-        let (header, totals) = guarded(folder.path(), || read_meta(&database, folder.path()))?;
+    fn with_handle(folder: Folder, handle: Handle, durability: Durability) -> Result<Self> {
+        let (header, totals) = guarded(folder.path(), || read_meta(&handle, folder.path()))?;
         Ok(Self {
             folder,
             header,
             durability,
             inner: Mutex::new(Inner {
-                database: Some(database),
+                handle: Some(handle),
                 totals,
                 places: Places::default(),
                 broken: false,
@@ -176,6 +219,11 @@ impl Store {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Whether nothing can be written to it.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self.inner.lock().handle, Some(Handle::Reading(_)))
     }
 
     /// What the tables come to.
@@ -195,9 +243,9 @@ impl Store {
     /// The disk refused what waited for a flush.
     pub(crate) fn close(&self) -> Result<()> {
         let flushed = self.flush();
-        let database = self.inner.lock().database.take();
-        let closed = guarded(self.path(), || match database {
-            Some(database) => database.close().or_failed(self.path()),
+        let handle = self.inner.lock().handle.take();
+        let closed = guarded(self.path(), || match handle {
+            Some(handle) => handle.close(self.path()),
             None => Ok(()),
         });
         flushed.and(closed)
@@ -209,6 +257,7 @@ impl Store {
 }
 
 impl Inner {
+    /// To change something.
     fn database(&self, path: &Path) -> Result<&Database> {
         if self.broken {
             return Err(failed(
@@ -216,7 +265,15 @@ impl Inner {
                 "damage was found in it: nothing more is written",
             ));
         }
-        self.database
+        match self.handle(path)? {
+            Handle::Writing(database) => Ok(database),
+            Handle::Reading(_) => Err(VectorizerError::StoreReadOnly { path: shown(path) }),
+        }
+    }
+
+    /// To read.
+    fn handle(&self, path: &Path) -> Result<&Handle> {
+        self.handle
             .as_ref()
             .ok_or_else(|| failed(path, "the collection was closed"))
     }
@@ -245,8 +302,8 @@ fn begin(database: &Database, header: &Header, path: &Path) -> Result<()> {
     write.commit().or_failed(path)
 }
 
-fn read_meta(database: &Database, path: &Path) -> Result<(Header, Totals)> {
-    let read = database.begin_read().or_failed(path)?;
+fn read_meta(handle: &Handle, path: &Path) -> Result<(Header, Totals)> {
+    let read = handle.begin_read(path)?;
     let meta = read.open_table(META).or_failed(path)?;
     let record = |name| {
         let value = meta.get(name).or_failed(path)?;
@@ -337,6 +394,7 @@ impl<R, E: Into<redb::Error>> OrFailed<R> for Result<R, E> {
             | E::TableIsNotMultimap(_)
             | E::TypeDefinitionChanged { .. }
             | E::TableDoesNotExist(_)) => damaged(path, error.to_string()),
+            E::RepairAborted => VectorizerError::StoreNotClosed { path: shown(path) },
             E::PreviousIo => failed(
                 path,
                 "an earlier write failed: close the collection and open it again",

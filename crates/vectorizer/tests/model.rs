@@ -36,6 +36,10 @@ enum Step {
     Optimize,
     Consolidate,
     Rebuild,
+    /// All are deleted, and what is left of them is dropped.
+    Empty,
+    /// Whether payloads are indexed.
+    Index(bool),
     Reopen(Ending),
 }
 
@@ -64,6 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Optimize),
         1 => Just(Step::Consolidate),
         1 => Just(Step::Rebuild),
+        1 => Just(Step::Empty),
+        1 => any::<bool>().prop_map(Step::Index),
         2 => prop::sample::select(vec![Ending::Closed, Ending::Dropped, Ending::Copied, Ending::GraphLost]).prop_map(Step::Reopen),
     ]
 }
@@ -239,9 +245,10 @@ fn reopen(
             drop(std::fs::remove_file(path.join("graph.snapshot")));
         }
     }
+    let report = Collection::check_files(&path).unwrap();
     assert_eq!(
-        Collection::check_files(&path).unwrap().problems,
-        Vec::<String>::new()
+        (report.problems, report.will_be_rebuilt),
+        (Vec::<String>::new(), Vec::new())
     );
     let options = OpenOptions {
         threads: 1,
@@ -251,8 +258,8 @@ fn reopen(
         Collection::open_with(&path, context, options, |_| ControlFlow::Continue(())).unwrap();
     let again = opened.stats();
     assert_eq!(
-        (again.vector_count, again.dead_slots),
-        (stats.vector_count, stats.dead_slots)
+        (again.vector_count, again.dead_slots, again.payload_indexes),
+        (stats.vector_count, stats.dead_slots, stats.payload_indexes)
     );
     if !matches!(ending, Ending::GraphLost) {
         assert_eq!(again.graph.linked, stats.graph.linked);
@@ -336,6 +343,15 @@ fn live(context: &Context, steps: &[Step], durable: bool) {
                 collection.rebuild_hnsw_graph().unwrap();
                 collection.check().unwrap();
             }
+            Step::Empty => {
+                collection.delete_by(&Filter::default()).unwrap();
+                collection.compact().unwrap();
+                model.0.clear();
+                let stats = collection.stats();
+                assert_eq!((stats.dead_slots, stats.graph.linked), (0, 0));
+            }
+            Step::Index(true) => collection.create_payload_index("n").unwrap(),
+            Step::Index(false) => drop(collection.drop_payload_index("n").unwrap()),
             Step::Reopen(ending) => collection = reopen(context, collection, *ending, &folder),
         }
         assert_eq!(collection.vector_count(), model.0.len());

@@ -67,7 +67,8 @@ impl Collection {
     /// ```
     ///
     /// # Errors
-    /// [`VectorizerError::StoreExists`], [`VectorizerError::StoreFailed`], and those of [`Collection::new`].
+    /// [`VectorizerError::StoreExists`], [`VectorizerError::StoreInUse`] if somebody is just making one there,
+    /// [`VectorizerError::StoreFailed`], and those of [`Collection::new`].
     pub fn create(
         path: impl AsRef<Path>,
         dimension: usize,
@@ -141,6 +142,60 @@ impl Collection {
         Self::of_store(store, context, options, progress)
     }
 
+    /// The collection in the folder `path`, to be searched and read only: by any number of programs at a time, and where it may not be
+    /// written, for want of permission or on a read-only medium. Nothing of its files is changed. A graph that has no usable file is built in memory, at
+    /// each opening.
+    ///
+    /// What would change it says [`VectorizerError::StoreReadOnly`]. While it is open so, nobody can open it for writing.
+    ///
+    /// ```
+    /// use vectorizer::collection::Collection;
+    /// use vectorizer::models::DistanceMetric;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("colours");
+    /// # let collection = Collection::create(&path, 2, DistanceMetric::Cosine)?;
+    /// # collection.add_rows(&["red"], &[1.0, 0.1])?;
+    /// # collection.close()?;
+    /// let one = Collection::open_read_only(&path)?;
+    /// let other = Collection::open_read_only(&path)?;
+    /// assert_eq!(one.search(&[0.9, 0.2], 1)?, other.search(&[0.9, 0.2], 1)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Collection::open`], and [`VectorizerError::StoreNotClosed`]: after a crash somebody has to open it for writing first.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_read_only_with(path, &Context::new()?, OpenOptions::default(), |_| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Opens a collection to be searched and read only, on the device of `context` with options; see [`Collection::open_read_only`] and
+    /// [`Collection::open_with`].
+    ///
+    /// # Errors
+    /// Those of [`Collection::open_read_only`], and [`VectorizerError::Cancelled`].
+    pub fn open_read_only_with(
+        path: impl AsRef<Path>,
+        context: &Context,
+        options: OpenOptions,
+        progress: impl FnMut(Opening) -> ControlFlow<()> + Send,
+    ) -> Result<Self> {
+        let store = Store::open_read_only(path.as_ref())?;
+        Self::of_store(store, context, options, progress)
+    }
+
+    /// Whether it was opened with [`Collection::open_read_only`]: then nothing can be changed.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.store
+            .as_ref()
+            .is_some_and(|store| store.is_read_only())
+    }
+
     pub(crate) fn of_store(
         store: Store,
         context: &Context,
@@ -202,12 +257,23 @@ impl Collection {
                 payloads.insert_unreadable(slot);
             }
         })?;
+        state.places.begin_with(store.gaps());
         let lost = take_graph(&store, &mut state.graph);
         state.links_changed();
-        collection.writer.get_mut().kept = state.graph.linked();
+        let writer = collection.writer.get_mut();
+        writer.kept = state.graph.linked();
+        // A file of no use is there, or there is none: either way another has to be written, or it has to go.
+        writer.changed = lost;
+        let read_only = store.is_read_only();
+        if read_only {
+            // The dead stay where they are.
+            writer.hopeless = usize::MAX / 2;
+        }
         collection.keep_in(store);
         let mut linking = |now| progress(Opening::Linking(now));
-        if lost {
+        if lost && read_only {
+            collection.link(true, &mut linking)?;
+        } else if lost {
             collection.optimize_with(&mut linking)?;
         } else {
             collection.tidy_with(&mut linking)?;
@@ -232,7 +298,7 @@ impl Collection {
         self.store = Some(store);
     }
 
-    /// Whether the collection is kept on disk, and where.
+    /// Whether the collection is kept on disk, and where: an absolute path, whatever the program was given.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.store.as_ref().map(|store| store.path())
@@ -293,13 +359,18 @@ impl Collection {
     }
 
     /// Takes the dead out of the graph, links everything, and gives room that the file no longer needs back to the disk. What goes on by itself
-    /// past a quarter of dead vectors is done here at once. Last, memory goes back to the device that neither vectors nor links need; says how
+    /// past a quarter of dead vectors is done here at once, and vectors that came one by one are put together in the file. Last, memory goes back to the device that neither vectors nor links need; says how
     /// many bytes those were.
     ///
     /// # Errors
     /// No room, the device failed, or [`VectorizerError::StoreFailed`]; searches find the same as before.
     pub fn compact(&self) -> Result<u64> {
         self.optimize()?;
+        if let Some(store) = &self.store {
+            let mut writer = self.writer.lock();
+            // The graph's file is bound to the runs of rows in the store.
+            writer.changed |= store.merge_runs()?;
+        }
         self.flush()?;
         if let Some(store) = &self.store {
             store.shrink()?;
@@ -318,7 +389,8 @@ impl Collection {
         Ok(graph)
     }
 
-    /// What the collection in the folder `path` is and holds, without loading it; nobody has it open.
+    /// What the collection in the folder `path` is and holds, without loading it; nobody has it open for writing. It may be one that can only
+    /// be read.
     ///
     /// # Errors
     /// As [`Collection::check_files`], and [`VectorizerError::StoreDamaged`].
@@ -327,7 +399,8 @@ impl Collection {
     }
 
     /// Checks the files of the collection in the folder `path`, which nobody has open: every checksum, and every rule that ids, payloads
-    /// and the graph keep. Takes the memory, and about the time, of opening it on the CPU. Damage is in the report, not an error.
+    /// and the graph keep. Takes the memory, and about the time, of opening it on the CPU. Damage is in the report, not an error; what is merely out of
+    /// date stands apart from it. Where the files can only be read, redb's own check of its pages is left out.
     ///
     /// # Errors
     /// [`VectorizerError::StoreMissing`], [`VectorizerError::StoreInUse`], [`VectorizerError::UnsupportedFormat`], or the disk refused.
@@ -348,7 +421,7 @@ fn take_graph(store: &Store, graph: &mut HnswGraph) -> bool {
                 true
             }
         },
-        GraphFile::Unusable(reason) => {
+        GraphFile::Unusable(reason) | GraphFile::Stale(reason) => {
             tracing::warn!(%path, %reason, "the graph is built anew: its file cannot be used");
             true
         }
@@ -379,7 +452,15 @@ impl Collection {
             return Ok(());
         };
         let linked = self.state.read().graph.linked();
-        if linked == 0 || (linked == writer.kept && writer.unmended == 0 && !writer.changed) {
+        if store.is_read_only()
+            || (linked == writer.kept && writer.unmended == 0 && !writer.changed)
+        {
+            return Ok(());
+        }
+        if linked == 0 {
+            store.remove_graph()?;
+            writer.kept = 0;
+            writer.changed = false;
             return Ok(());
         }
         self.mend_what_is_new(writer)?;

@@ -14,7 +14,8 @@ use crate::models::{Payload, Vector};
 /// Bytes of vectors that an iterator reads ahead.
 const READ_AHEAD: usize = 4 << 20;
 
-/// A place in the order of insertion, to go on from.
+/// A place in the order of insertion, to go on from. Of a collection on disk it stays what it is when that is closed and opened again, so that it
+/// can be given to somebody who comes back later.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
 )]
@@ -142,7 +143,8 @@ impl Collection {
     ///
     /// What is there from the first page to the last and not replaced meanwhile comes exactly once. What is deleted meanwhile
     /// comes or does not; what is added meanwhile comes at the end, and so does what is replaced, as the new vector that it is: an old one may have come
-    /// before. A cursor is good for the life of this collection in memory, whatever happens to the vector that it was taken at.
+    /// before. A cursor is good for the life of this collection, of one on disk also after it was opened again, whatever happens to the vector that it
+    /// was taken at.
     ///
     /// # Errors
     /// [`VectorizerError::InvalidFilter`], or [`VectorizerError::InvalidConfig`] for a limit of 0.

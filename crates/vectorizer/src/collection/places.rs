@@ -1,5 +1,7 @@
 //! Where in the order of insertion a slot stands: places stay what they are when slots are numbered anew.
 
+use std::ops::Range;
+
 use roaring::RoaringTreemap;
 
 use crate::engine::{NO_SLOT, slot};
@@ -11,6 +13,13 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// Of a collection from a disk: these places were given, and their vectors are gone.
+    pub(super) fn begin_with(&mut self, gone: Vec<Range<u64>>) {
+        for gap in gone {
+            self.gone.insert_range(gap);
+        }
+    }
+
     /// The place of a slot.
     pub(super) fn of(&self, slot: u32) -> u64 {
         // The first place that has this many slots before it.

@@ -109,7 +109,7 @@ impl Collection {
     }
 
     /// Links the tail. The writers' lock is taken batch by batch, so that others can add in between.
-    fn link(
+    pub(super) fn link(
         &self,
         whole: bool,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,

@@ -1,16 +1,16 @@
 //! The store's file as redb is given it: redb's own, which tells the door to the file system what it does.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{BackendError, Database, StorageBackend};
+use redb::{BackendError, Database, ReadOnlyDatabase, StorageBackend};
 
-use super::{OrFailed as _, builder};
+use super::{OrFailed as _, builder, shown};
 use crate::disk::{File, FileChange, Record};
-use crate::error::Result;
+use crate::error::{Result, VectorizerError};
 
 #[derive(Debug)]
 struct Backend {
@@ -18,30 +18,105 @@ struct Backend {
     record: Record,
 }
 
-/// An empty database in `file`, or the one that is there.
-pub(super) fn create(file: &Path, path: &Path) -> Result<Database> {
+/// An empty database in `file`, or the one that is there, and the file it is in: somebody may have removed or renamed that before it was locked.
+pub(super) fn create(file: &Path, path: &Path) -> Result<(Result<Database>, Identity)> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let backend = Backend::open(file, &options).or_failed(path)?;
-    builder().create_with_backend(backend).or_failed(path)
+    let failed = |error| super::failed(path, format!("cannot make its file: {error}"));
+    let opened = File::open_with(file, &options).map_err(failed)?;
+    let identity = Identity(opened.get_ref().try_clone().map_err(failed)?);
+    let (opened, record) = opened.into_parts();
+    let file = FileBackend::new(opened).or_failed(path)?;
+    let backend = Backend { file, record };
+    let database = builder().create_with_backend(backend).or_failed(path);
+    Ok((database, identity))
+}
+
+/// A file, whatever its name. It is kept open, so that no other can be taken for it.
+#[derive(Debug)]
+pub(super) struct Identity(std::fs::File);
+
+impl Identity {
+    /// Whether the file of this name is it, where the system says that.
+    pub(super) fn is_at(&self, file: &Path) -> bool {
+        let ours = self.0.metadata();
+        let named = std::fs::metadata(file);
+        ours.is_ok_and(|ours| named.is_ok_and(|named| same(&ours, &named)))
+    }
+
+    /// Locks it, where it is no database and so is not locked. Whether nobody else has done so.
+    pub(super) fn lock(&self) -> bool {
+        !matches!(self.0.try_lock(), Err(std::fs::TryLockError::WouldBlock))
+    }
+}
+
+#[cfg(unix)]
+fn same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 /// The database in `file`.
 pub(super) fn open(file: &Path, path: &Path) -> Result<Database> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    let backend = Backend::open(file, &options).or_failed(path)?;
-    if StorageBackend::len(&backend).or_failed(path)? == 0 {
-        return Err(super::damaged(path, "its file is empty"));
-    }
+    let opened = match File::open_with(file, &options) {
+        Err(error) if may_only_be_read(&error) => {
+            // Is it at least that?
+            drop(reading(file, path)?);
+            return Err(VectorizerError::StoreReadOnly { path: shown(path) });
+        }
+        opened => opened.map_err(|error| unreadable(file, path, &error))?,
+    };
+    let backend = Backend::new(opened, path)?;
     builder().create_with_backend(backend).or_failed(path)
 }
 
+/// The database in `file`, which is not changed.
+pub(super) fn open_read_only(file: &Path, path: &Path) -> Result<ReadOnlyDatabase> {
+    let backend = Backend::new(reading(file, path)?, path)?;
+    builder()
+        .open_read_only_with_backend(backend)
+        .or_failed(path)
+}
+
+fn reading(file: &Path, path: &Path) -> Result<File> {
+    File::open_with(file, OpenOptions::new().read(true))
+        .map_err(|error| unreadable(file, path, &error))
+}
+
+fn may_only_be_read(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// Why a file that should be there cannot be had.
+pub(super) fn unreadable(file: &Path, path: &Path, error: &io::Error) -> VectorizerError {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let name = file.display();
+        return super::failed(path, format!("no permission to read {name}: {error}"));
+    }
+    super::failed(path, error.to_string())
+}
+
 impl Backend {
-    fn open(file: &Path, options: &OpenOptions) -> Result<Self, redb::Error> {
-        let (file, record) = File::open_with(file, options)?.into_parts();
-        let file = FileBackend::new(file)?;
-        Ok(Self { file, record })
+    fn new(file: File, path: &Path) -> Result<Self> {
+        let (file, record) = file.into_parts();
+        let file = FileBackend::new(file).or_failed(path)?;
+        let backend = Self { file, record };
+        // redb would make a new database of it.
+        if StorageBackend::len(&backend).or_failed(path)? == 0 {
+            return Err(super::damaged(path, "its file is empty"));
+        }
+        Ok(backend)
     }
 }
 

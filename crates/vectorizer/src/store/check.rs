@@ -5,7 +5,7 @@ use std::path::Path;
 use hashbrown::HashSet;
 
 use super::files::Folder;
-use super::{Durability, GraphFile, OrFailed as _, Store, backend, guarded, shown};
+use super::{Durability, GraphFile, Handle, OrFailed as _, Store, backend, guarded, shown};
 use crate::config::{CollectionOptions, FullRows, HnswConfig, Precision};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::Context;
@@ -26,8 +26,10 @@ pub struct CheckReport {
     pub payloads: u64,
     /// How many vectors the graph's file links; `None` if there is no such file: opening builds the graph.
     pub linked: Option<u64>,
-    /// What is wrong, in sentences; nothing if all is well.
+    /// Damage, in sentences; nothing if all is well.
     pub problems: Vec<String>,
+    /// What is no damage: what the next opening for writing builds again, in sentences.
+    pub will_be_rebuilt: Vec<String>,
 }
 
 /// What a collection on disk is and holds, by what its store says of itself.
@@ -72,7 +74,16 @@ pub struct StoreStats {
 
 /// Reads what the store in `path` says of itself, and no vectors.
 pub(crate) fn describe(path: &Path) -> Result<StoreStats> {
-    let store = Store::open(path, Durability::EveryBatch)?;
+    let store = match Store::open_read_only(path) {
+        // To be read it has to be repaired first.
+        Err(not_closed @ VectorizerError::StoreNotClosed { .. }) => {
+            match Store::open(path, Durability::EveryBatch) {
+                Err(VectorizerError::StoreReadOnly { .. }) => return Err(not_closed),
+                opened => opened?,
+            }
+        }
+        opened => opened?,
+    };
     let (header, totals) = (store.header().clone(), store.totals());
     let (store_bytes, graph_bytes) = store.file_bytes();
     let linked = store.graph_file_links();
@@ -113,6 +124,8 @@ pub(crate) fn check(path: &Path) -> Result<CheckReport> {
             error @ (VectorizerError::StoreMissing { .. }
             | VectorizerError::StoreInUse { .. }
             | VectorizerError::StoreFailed { .. }
+            | VectorizerError::StoreReadOnly { .. }
+            | VectorizerError::StoreNotClosed { .. }
             | VectorizerError::UnsupportedFormat { .. }
             | VectorizerError::BufferAllocationFailed),
         ) => return Err(error),
@@ -122,20 +135,26 @@ pub(crate) fn check(path: &Path) -> Result<CheckReport> {
 }
 
 fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
-    let folder = Folder::of(path);
-    if !folder.database().is_file() {
-        return Err(VectorizerError::StoreMissing { path: shown(path) });
-    }
-    let (database, sound) = guarded(path, || {
+    let folder = Folder::with_a_store(path)?;
+    let path = folder.path();
+    let opened = guarded(path, || {
         let mut database = backend::open(&folder.database(), path)?;
         let sound = database.check_integrity().or_failed(path)?;
         Ok((database, sound))
-    })?;
-    if !sound {
-        let mended = "the store's pages were damaged, and redb has mended what it could";
-        report.problems.push(mended.to_owned());
-    }
-    let store = Store::with_database(folder, database, Durability::EveryBatch)?;
+    });
+    let store = match opened {
+        Ok((database, sound)) => {
+            if !sound {
+                let mended = "the store's pages were damaged, and redb has mended what it could";
+                report.problems.push(mended.to_owned());
+            }
+            let handle = Handle::Writing(database);
+            Store::with_handle(folder, handle, Durability::EveryBatch)?
+        }
+        // redb's check mends what it finds. Every value is held against its checksum all the same.
+        Err(VectorizerError::StoreReadOnly { .. }) => Store::open_read_only(path)?,
+        Err(error) => return Err(error),
+    };
     let header = store.header();
     let options = CollectionOptions {
         hnsw: header.hnsw,
@@ -183,6 +202,9 @@ fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
     store.read_indexes()?;
     match store.read_graph() {
         GraphFile::Missing => {}
+        GraphFile::Stale(reason) => report
+            .will_be_rebuilt
+            .push(format!("the graph: its file is out of date, {reason}")),
         GraphFile::Unusable(reason) => report
             .problems
             .push(format!("the graph's file cannot be used: {reason}")),

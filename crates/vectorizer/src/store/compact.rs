@@ -6,7 +6,7 @@ use super::blocks::{self, Names, full_run, next_run};
 use super::change::Transaction;
 use super::places::Places;
 use super::tables::{DEAD, NAMES, ROWS, chained};
-use super::{OrFailed as _, Store, guarded};
+use super::{Handle, OrFailed as _, Store, guarded};
 use crate::engine::slot;
 use crate::error::Result;
 
@@ -24,13 +24,36 @@ impl Store {
     /// # Errors
     /// [`VectorizerError::StoreFailed`](crate::error::VectorizerError::StoreFailed): nothing of it is done.
     pub(super) fn drop_dead(&self) -> Result<()> {
+        self.rewrite(true)
+    }
+
+    /// Brings small runs that lie together into large ones, if that makes fewer of them. Whether it did: the graph's file is then of other runs,
+    /// and has to be written again.
+    ///
+    /// # Errors
+    /// As [`Store::drop_dead`].
+    pub(crate) fn merge_runs(&self) -> Result<bool> {
+        let lengths = self.inner.lock().places.block_lengths();
+        if merged_count(&lengths, self.header.dimension) >= lengths.len() {
+            return Ok(false);
+        }
+        self.rewrite(false)?;
+        Ok(true)
+    }
+
+    /// Writes runs anew, without the dead if they are to be dropped.
+    fn rewrite(&self, drop_dead: bool) -> Result<()> {
         let dimension = self.header.dimension;
         let full = full_run(dimension);
         let places = self.transact(self.durability, |change| {
             let firsts = change.firsts()?;
             let mut places = Places::default();
             let mut old_slot = 0;
-            let dead = change.dead_slots()?;
+            let dead = if drop_dead {
+                change.dead_slots()?
+            } else {
+                Vec::new()
+            };
             change.totals.blocks = 0;
             change.totals.rows = 0;
             change.totals.chain = 0;
@@ -59,8 +82,10 @@ impl Store {
                 change.write_out(&mut waiting, &mut places, false)?;
             }
             change.write_out(&mut waiting, &mut places, true)?;
-            change.forget_dead()?;
-            change.totals.epoch += 1;
+            if drop_dead {
+                change.forget_dead()?;
+                change.totals.epoch += 1;
+            }
             Ok(places)
         })?;
         self.inner.lock().places = places;
@@ -76,7 +101,7 @@ impl Store {
         let mut inner = self.inner.lock();
         inner.database(path)?;
         guarded(path, || {
-            let Some(database) = inner.database.as_mut() else {
+            let Some(Handle::Writing(database)) = inner.handle.as_mut() else {
                 return Ok(false);
             };
             match database.compact() {
@@ -85,6 +110,30 @@ impl Store {
             }
         })
     }
+}
+
+/// How many runs [`Store::rewrite`] makes of runs of these lengths without dropping anything.
+fn merged_count(lengths: &[usize], dimension: usize) -> usize {
+    let full = full_run(dimension);
+    let (mut count, mut waiting) = (0, 0);
+    for length in lengths {
+        if *length == full {
+            while waiting > 0 {
+                waiting -= next_run(waiting, dimension);
+                count += 1;
+            }
+            count += 1;
+        } else {
+            waiting += length;
+            count += waiting / full;
+            waiting %= full;
+        }
+    }
+    while waiting > 0 {
+        waiting -= next_run(waiting, dimension);
+        count += 1;
+    }
+    count
 }
 
 impl Transaction<'_> {

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use redb::{Database, ReadTransaction, ReadableTable as _};
 
-use super::files::{Folder, create_anew, random_uuid};
+use super::files::{Folder, random_uuid};
 use super::places::Places;
 use super::tables::{
     DEAD, FORMAT, HEADER, Header, INDEXES, Kind, META, NAMES, PAYLOADS, ROWS, STATE, Totals, sealed,
 };
-use super::{Durability, OrFailed as _, Store, failed, guarded, shown};
-use crate::error::{Result, VectorizerError};
+use super::{Durability, Handle, OrFailed as _, Store, failed, guarded};
+use crate::error::Result;
 use crate::hnsw::Topology;
 
 /// The store as it was when this was made. What is written afterwards is not in it.
@@ -25,7 +25,7 @@ impl Store {
     /// The store as it is now. While it lives, the file keeps room for it.
     ///
     /// # Errors
-    /// [`VectorizerError::StoreFailed`]
+    /// [`StoreFailed`](crate::error::VectorizerError::StoreFailed)
     pub(crate) fn moment(&self) -> Result<Moment> {
         let read = self.read()?;
         let inner = self.inner.lock();
@@ -46,29 +46,33 @@ impl Moment {
     /// Writes a collection to `path`, with the graph over its first rows. It appears there whole or not at all.
     ///
     /// # Errors
-    /// [`VectorizerError::StoreExists`], or the disk refused.
+    /// [`StoreExists`](crate::error::VectorizerError::StoreExists), or the disk refused.
     pub(crate) fn write_to(self, path: &Path, topology: &Topology) -> Result<()> {
         let folder = Folder::make(path)?;
-        let unfinished = folder.unfinished();
+        let path = folder.path();
         let header = Header {
             uuid: random_uuid(path)?,
             ..self.header.clone()
         };
-        let database = guarded(path, || {
-            let database = create_anew(&unfinished, path)?;
-            if folder.database().exists() {
-                return Err(VectorizerError::StoreExists { path: shown(path) });
+        let database = guarded(path, || folder.begin_unfinished())?;
+        let handle = match guarded(path, || self.fill(&database, &header, path)) {
+            Ok(()) => Handle::Writing(database),
+            Err(error) => {
+                drop(folder.guard_unfinished());
+                return Err(error);
             }
-            self.fill(&database, &header, path)?;
-            Ok(database)
-        })?;
-        let copy = Store::with_database(folder.clone(), database, Durability::EveryBatch)?;
+        };
+        let copy = Store::with_handle(folder.clone(), handle, Durability::EveryBatch)?;
         copy.inner.lock().places = self.places;
-        if !topology.levels.is_empty() {
+        let unfinished = folder.guard_unfinished();
+        if topology.levels.is_empty() {
+            folder.remove_graph()?;
+        } else {
             copy.write_graph(topology)?;
         }
-        copy.close()?;
-        folder.rename(&unfinished, &folder.database())
+        // Locked until it has its name: of two who copy to one folder one does.
+        unfinished.finish()?;
+        copy.close()
     }
 
     fn fill(&self, database: &Database, header: &Header, path: &Path) -> Result<()> {

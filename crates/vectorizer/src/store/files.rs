@@ -1,12 +1,12 @@
 //! Names, and how a file appears whole or not at all.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _};
 
-use super::backend::create;
+use super::backend::{create, unreadable};
 use super::{OrFailed as _, failed, shown};
 use crate::disk::{self, File};
 use crate::error::{Result, VectorizerError};
@@ -15,19 +15,56 @@ use crate::error::{Result, VectorizerError};
 #[derive(Debug, Clone)]
 pub(super) struct Folder(PathBuf);
 
+/// How often somebody else may be quicker before this one gives up.
+const TRIES: usize = 8;
+
 impl Folder {
-    pub(super) fn of(path: &Path) -> Self {
-        Self(path.to_owned())
+    /// The folder at this path, wherever the program goes afterwards.
+    pub(super) fn of(path: &Path) -> Result<Self> {
+        if path.as_os_str().is_empty() {
+            return Err(failed(path, "an empty path names no folder: name one"));
+        }
+        std::path::absolute(path)
+            .map(Self)
+            .map_err(|error| io(path, "find its folder", &error))
     }
 
-    /// Makes the folder if it is not there.
-    pub(super) fn make(path: &Path) -> Result<Self> {
-        let folder = Self::of(path);
-        if folder.database().exists() {
-            return Err(VectorizerError::StoreExists { path: shown(path) });
+    /// The folder at this path, which has a store.
+    pub(super) fn with_a_store(path: &Path) -> Result<Self> {
+        let folder = Self::of(path)?;
+        if folder.has_a_store()? {
+            Ok(folder)
+        } else {
+            let path = shown(folder.path());
+            Err(VectorizerError::StoreMissing { path })
         }
-        disk::make_folders(path).map_err(|error| io(path, "make its folder", &error))?;
+    }
+
+    /// Makes the folder if it is not there. There must be no store in it.
+    pub(super) fn make(path: &Path) -> Result<Self> {
+        let folder = Self::of(path)?;
+        folder.must_be_free()?;
+        disk::make_folders(folder.path()).map_err(|error| io(path, "make its folder", &error))?;
         Ok(folder)
+    }
+
+    fn has_a_store(&self) -> Result<bool> {
+        let file = self.database();
+        match std::fs::metadata(&file) {
+            Ok(file) => Ok(file.is_file()),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(false),
+                _ => Err(unreadable(&file, &self.0, &error)),
+            },
+        }
+    }
+
+    fn must_be_free(&self) -> Result<()> {
+        if self.has_a_store()? {
+            let path = shown(&self.0);
+            return Err(VectorizerError::StoreExists { path });
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -76,29 +113,95 @@ impl Folder {
     }
 }
 
-/// An empty database in a file that nobody else is making one in. What an interrupted try left there is thrown away.
-pub(super) fn create_anew(file: &Path, path: &Path) -> Result<Database> {
-    let create = || create(file, path);
-    let database = match create() {
-        Ok(database) => {
-            let read = database.begin_read().or_failed(path)?;
-            let empty = read.list_tables().or_failed(path)?.next().is_none();
-            drop(read);
-            if empty {
-                return Ok(database);
+impl Folder {
+    /// An empty database in the file of a store that is being made, locked. What an interrupted try left there is thrown away.
+    ///
+    /// # Errors
+    /// [`VectorizerError::StoreExists`], [`VectorizerError::StoreInUse`] if somebody else is making one, or the disk refused.
+    pub(super) fn begin_unfinished(&self) -> Result<Database> {
+        let (file, path) = (self.unfinished(), self.path());
+        for _ in 0..TRIES {
+            let (database, identity) = create(&file, path)?;
+            // Who has the lock of another file than that of this name was too late.
+            let ours = (database.is_ok() || identity.lock()) && identity.is_at(&file);
+            let left = match database {
+                Err(VectorizerError::StoreInUse { .. }) => {
+                    self.must_be_free()?;
+                    return Err(VectorizerError::StoreInUse { path: shown(path) });
+                }
+                Ok(database) if ours => {
+                    let read = database.begin_read().or_failed(path)?;
+                    let empty = read.list_tables().or_failed(path)?.next().is_none();
+                    drop(read);
+                    if empty {
+                        if let Err(error) = self.must_be_free() {
+                            drop(disk::remove(&file));
+                            return Err(error);
+                        }
+                        return Ok(database);
+                    }
+                    Some(database)
+                }
+                Ok(_) => continue,
+                Err(
+                    VectorizerError::StoreDamaged { .. }
+                    | VectorizerError::UnsupportedFormat { .. },
+                ) if ours => None,
+                Err(_) if !ours => continue,
+                Err(error) => return Err(error),
+            };
+            // Locked by us, or of nobody: what somebody began and did not end.
+            match disk::remove(&file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(io(path, "make its file", &error));
+                }
+                _ => {}
             }
-            database
+            drop(left);
         }
-        Err(VectorizerError::StoreDamaged { .. } | VectorizerError::UnsupportedFormat { .. }) => {
-            disk::remove(file).map_err(|error| io(path, "make its file", &error))?;
-            return create();
+        self.must_be_free()?;
+        Err(VectorizerError::StoreInUse { path: shown(path) })
+    }
+
+    /// Takes away what [`Folder::begin_unfinished`] made unless it is finished.
+    pub(super) fn guard_unfinished(&self) -> Unfinished<'_> {
+        Unfinished(Some(self))
+    }
+
+    /// Takes a graph's file away that is of no use any more, or of another collection.
+    pub(super) fn remove_graph(&self) -> Result<()> {
+        let failed = |error| io(&self.0, "remove the graph's file", &error);
+        match disk::remove(&self.graph()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(error)),
+            Ok(()) => disk::sync_folder(&self.0).map_err(failed),
         }
-        Err(error) => return Err(error),
-    };
-    // It was locked by us: nobody is at work on it.
-    disk::remove(file).map_err(|error| io(path, "make its file", &error))?;
-    drop(database);
-    create()
+    }
+}
+
+/// A store that is being made, locked by whoever makes it.
+#[derive(Debug)]
+pub(super) struct Unfinished<'f>(Option<&'f Folder>);
+
+impl Unfinished<'_> {
+    /// Gives it its name.
+    pub(super) fn finish(mut self) -> Result<()> {
+        let Some(folder) = self.0 else {
+            return Ok(());
+        };
+        folder.rename(&folder.unfinished(), &folder.database())?;
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0 {
+            // Of no use to anyone; where it cannot be removed, the next who makes one here does that.
+            drop(disk::remove(&folder.unfinished()));
+        }
+    }
 }
 
 /// Takes a collection's files out of its folder.

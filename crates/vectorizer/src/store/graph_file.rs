@@ -43,7 +43,9 @@ struct Binding {
 pub(crate) enum GraphFile {
     /// There is none.
     Missing,
-    /// It cannot be used, and why.
+    /// It is whole, and not of the rows that are there, and why.
+    Stale(String),
+    /// Its bytes are not what was written, and why.
     Unusable(String),
     /// The graph over the first rows.
     Good(Topology),
@@ -72,10 +74,13 @@ impl Store {
             Ok(map) => map,
             Err(error) => return GraphFile::Unusable(format!("it cannot be mapped: {error}")),
         };
+        if let Some(version) = other_version(&map) {
+            return GraphFile::Stale(format!("it is of format {version}, and {VERSION} is known"));
+        }
         match parse(&map) {
             Ok((binding, topology)) => match self.mismatch(&binding) {
                 None => GraphFile::Good(topology),
-                Some(reason) => GraphFile::Unusable(reason.to_owned()),
+                Some(reason) => GraphFile::Stale(reason.to_owned()),
             },
             Err(reason) => GraphFile::Unusable(reason),
         }
@@ -100,14 +105,27 @@ impl Store {
         }
     }
 
-    /// How many slots the snapshot says that it links; `None` if there is none with a sound header. It is not compared with the rows.
+    /// How many slots the snapshot says that it links; `None` if there is none with a sound header that is of this store. It is not compared
+    /// with the rows.
     pub(super) fn graph_file_links(&self) -> Option<u64> {
         let mut file = File::open(self.folder.graph()).ok()?;
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
         // A header says how long it is: more than this only where a graph has more than 10^9 links.
         let mut head = Vec::new();
         file.by_ref().take(1 << 16).read_to_end(&mut head).ok()?;
-        Some(parse_head(&head, size).ok()?.binding.linked)
+        let binding = parse_head(&head, size).ok()?.binding;
+        let ours = binding.uuid == self.header.uuid && binding.epoch == self.totals().epoch;
+        ours.then_some(binding.linked)
+    }
+
+    /// Takes the snapshot of a graph away that links nothing any more.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub(crate) fn remove_graph(&self) -> Result<()> {
+        // See below.
+        self.flush()?;
+        self.folder.remove_graph()
     }
 
     /// Writes the graph beside the store, whole or not at all. The store knows all rows that it links.
@@ -115,6 +133,9 @@ impl Store {
     /// # Errors
     /// The disk refused; what was there before is still there.
     pub(crate) fn write_graph(&self, topology: &Topology) -> Result<()> {
+        // The file that is there is of rows that are on the disk. It makes room for one of which that is true as well: else a crash would
+        // leave neither.
+        self.flush()?;
         let binding = {
             let inner = self.inner.lock();
             Binding {
@@ -236,6 +257,16 @@ struct Head<'a> {
     seals: &'a [[u8; 8]],
     /// The sections, one after the other.
     rest: &'a [u8],
+}
+
+/// The version of a snapshot that this one does not know.
+fn other_version(file: &[u8]) -> Option<u32> {
+    let mut cursor = Cursor(file);
+    let ours = cursor.bytes(MAGIC.len()).ok()? == MAGIC;
+    cursor
+        .u32()
+        .ok()
+        .filter(|version| ours && *version != VERSION)
 }
 
 /// Reads the header of a file of `size` bytes from its beginning.

@@ -1,6 +1,6 @@
 //! Everything read back in order. Nothing of it is believed before its seal is seen, and the whole is held against the totals.
 
-use redb::{AccessGuard, Range, ReadTransaction, ReadableDatabase as _};
+use redb::{AccessGuard, Range, ReadTransaction};
 
 use super::blocks::{self, Names};
 use super::places::Places;
@@ -179,11 +179,17 @@ impl Store {
         })
     }
 
+    /// The sequence numbers that were given and whose rows were dropped; to be called after [`Store::read_rows`].
+    pub(crate) fn gaps(&self) -> Vec<std::ops::Range<u64>> {
+        let inner = self.inner.lock();
+        inner.places.gaps(inner.totals.next)
+    }
+
     /// A view of the store as it is now, whatever is written afterwards.
     pub(super) fn read(&self) -> Result<ReadTransaction> {
         let inner = self.inner.lock();
         let path = self.path();
-        guarded(path, || inner.database(path)?.begin_read().or_failed(path))
+        guarded(path, || inner.handle(path)?.begin_read(path))
     }
 
     fn blocks(&self, read: &ReadTransaction) -> Result<Blocks> {

@@ -1,5 +1,7 @@
 //! Which sequence number a slot has, and which fingerprint the rows up to a slot have.
 
+use std::ops::Range;
+
 use crate::engine::slot;
 
 /// Rows whose sequence numbers follow each other, beginning at a slot.
@@ -41,6 +43,28 @@ impl Places {
     /// A block ends here, and this is the chain with it.
     pub(super) fn end_block(&mut self, chain: u64) {
         self.chains.push((self.len, chain));
+    }
+
+    /// The rows of each block, in order.
+    pub(super) fn block_lengths(&self) -> Vec<usize> {
+        let starts = std::iter::once(0).chain(self.chains.iter().map(|(end, _)| *end));
+        let ends = self.chains.iter().map(|(end, _)| *end);
+        starts.zip(ends).map(|(start, end)| end - start).collect()
+    }
+
+    /// The sequence numbers below `next` that no slot has.
+    pub(super) fn gaps(&self, next: u64) -> Vec<Range<u64>> {
+        let mut free = 0;
+        let mut gaps = Vec::new();
+        for (number, stretch) in self.stretches.iter().enumerate() {
+            let after = self.stretches.get(number + 1);
+            let end = after.map_or(self.len, |after| after.slot);
+            gaps.push(free..stretch.sequence);
+            free = stretch.sequence + (end - stretch.slot) as u64;
+        }
+        gaps.push(free..next);
+        gaps.retain(|gap| !gap.is_empty());
+        gaps
     }
 
     pub(super) fn sequence(&self, slot: u32) -> Option<u64> {
@@ -101,6 +125,8 @@ mod tests {
             assert_eq!(places.slot(gap), None, "{gap}");
         }
         assert_eq!(places.sequence(8), None);
+        assert_eq!(places.gaps(104), [3..5, 7..9, 10..100, 102..104]);
+        assert_eq!(places.block_lengths(), [3, 3, 2]);
         let chains: Vec<_> = (0..=9).map(|rows| places.chain(rows)).collect();
         let (a, b, c) = (Some(10), Some(11), Some(12));
         assert_eq!(chains, [Some(0), a, a, a, b, b, b, c, c, None]);

@@ -7,10 +7,14 @@
     reason = "tests compare exact values of small data"
 )]
 
+mod create;
+mod cursor;
 mod index;
 mod opening;
+mod read_only;
 mod room;
 mod snapshot;
+mod stale;
 #[path = "../support/mod.rs"]
 mod support;
 

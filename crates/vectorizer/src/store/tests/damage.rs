@@ -117,7 +117,7 @@ fn a_graph_of_something_else_is_built_anew() {
     let store = Store::on(folder.path(), disk, &header, Durability::EveryBatch).unwrap();
     std::fs::write(folder.path().join("graph.snapshot"), &other).unwrap();
     assert!(
-        matches!(store.read_graph(), GraphFile::Unusable(reason) if reason.contains("another collection"))
+        matches!(store.read_graph(), GraphFile::Stale(reason) if reason.contains("another collection"))
     );
     drop(store);
     // An old one: rows were dropped since.
