@@ -401,6 +401,7 @@ impl VectorizerError {
             | Self::InvalidPayload { .. }
             | Self::VectorTooShort { .. }
             | Self::InsideCallback
+            | Self::StoreReadOnly { .. }
             | Self::WouldOverwrite { .. }
             | Self::Forked { .. }
             | Self::NothingToTune { .. } => true,
@@ -414,6 +415,7 @@ impl VectorizerError {
             | Self::DeviceLost { .. }
             | Self::Cancelled
             | Self::StoreInUse { .. }
+            | Self::StoreNotClosed { .. }
             | Self::StoreDamaged { .. }
             | Self::StoreFailed { .. }
             | Self::FileFailed { .. }

@@ -206,10 +206,10 @@ impl Drop for Unfinished<'_> {
 
 /// Takes a collection's files out of its folder.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    let folder = Folder::of(path);
+    let folder = Folder::of(path)?;
     for file in [folder.graph(), folder.unfinished(), folder.database()] {
         match disk::remove(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(io(path, "remove its files", &error));
             }
             _ => {}

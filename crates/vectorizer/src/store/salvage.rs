@@ -70,7 +70,7 @@ impl Wreck {
     /// [`VectorizerError::StoreMissing`], [`VectorizerError::StoreInUse`], [`VectorizerError::UnsupportedFormat`],
     /// [`VectorizerError::StoreDamaged`] where not even its header can be read, or the disk refused.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let folder = Folder::of(path);
+        let folder = Folder::of(path)?;
         if !folder.database().is_file() {
             return Err(VectorizerError::StoreMissing { path: shown(path) });
         }
