@@ -15,7 +15,7 @@ use std::sync::mpsc;
 
 use support::{contexts, random_rows, vectors};
 use vectorizer::collection::Collection;
-use vectorizer::config::CollectionOptions;
+use vectorizer::config::{CollectionOptions, HnswConfig};
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
 use vectorizer::interop::jsonl;
@@ -73,6 +73,10 @@ fn fresh(id: &str) -> Vector {
 
 fn options() -> CollectionOptions {
     CollectionOptions {
+        hnsw: HnswConfig {
+            ef_construction: 12,
+            ..HnswConfig::with_connections(4)
+        },
         threads: 4,
         ..CollectionOptions::default()
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use vectorizer::collection::Collection;
-use vectorizer::config::{CollectionOptions, SearchOptions, SearchPath};
+use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
 use vectorizer::error::VectorizerError;
 use vectorizer::filter::{Condition, Filter};
 use vectorizer::gpu::context::Context;
@@ -108,7 +108,11 @@ const CALLS: &[Call] = &[
         let _ = c.path();
         Ok(())
     }),
-    ("check", 8, |c, _, _| c.check()),
+    ("check", 8, |c, _, _| match c.check() {
+        // What was linked last may not be reachable yet, as its documentation says.
+        Err(VectorizerError::GraphDamaged { .. }) => Ok(()),
+        other => other,
+    }),
     ("stats", 64, |c, _, _| {
         let _ = c.stats();
         Ok(())
@@ -231,6 +235,18 @@ const FILES: &[Call] = &[
     }),
 ];
 
+/// A graph that costs little, and more threads than there may be cores: helpers have to be there.
+fn options() -> CollectionOptions {
+    CollectionOptions {
+        hnsw: HnswConfig {
+            ef_construction: 12,
+            ..HnswConfig::with_connections(4)
+        },
+        threads: 4,
+        ..CollectionOptions::default()
+    }
+}
+
 /// Numbers that no two calls have in common; those from 1 to `COUNT` are the first vectors'.
 fn next() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
@@ -239,11 +255,7 @@ fn next() -> usize {
 
 /// In memory under the cosine, and on disk: unit rows and files go through threads too.
 fn collections(folder: &Path) -> Vec<(&'static str, Collection)> {
-    let options = CollectionOptions {
-        // More than there may be cores: helpers have to be there.
-        threads: 4,
-        ..CollectionOptions::default()
-    };
+    let options = options();
     let context = Context::cpu();
     let metric = DistanceMetric::Cosine;
     let in_memory = Collection::with_context(&context, DIMENSION, metric, options).unwrap();
@@ -297,6 +309,7 @@ fn every_method_returns_when_called_from_tasks_that_may_be_stolen() {
                 });
             });
         }
+        collection.optimize().unwrap();
         collection.check().unwrap();
     }
 }
@@ -326,10 +339,7 @@ fn all_methods_at_once_and_tasks_within_tasks() {
 fn opening_and_the_layers_below_a_collection_too() {
     let folder = tempfile::tempdir().unwrap();
     let context = Context::cpu();
-    let options = CollectionOptions {
-        threads: 4,
-        ..CollectionOptions::default()
-    };
+    let options = options();
     let rows: Vec<f32> = (0..COUNT).flat_map(row).collect();
     watched("graphs, storages and opening", || {
         (0..8usize).into_par_iter().for_each(|number| {
