@@ -14,6 +14,8 @@ use crate::models::{DistanceMetric, Payload, Vector};
 
 mod damage;
 mod disk;
+mod merge;
+mod power;
 mod torn;
 
 use disk::Disk;
