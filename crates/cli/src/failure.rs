@@ -79,6 +79,8 @@ impl From<VectorizerError> for Failure {
             | E::GraphDamaged { .. }
             | E::StoreInUse { .. }
             | E::StoreDamaged { .. }
+            | E::StoreReadOnly { .. }
+            | E::StoreNotClosed { .. }
             | E::StoreFailed { .. }
             | E::FileFailed { .. } => Self::Machine(error.to_string()),
             // What is left is about the data, the parameters, or a device that was asked for by name.

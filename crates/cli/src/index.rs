@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use vectorizer::collection::{Collection, OpenOptions, Opening};
 use vectorizer::config::MAX_THREADS;
+use vectorizer::error::VectorizerError;
 
 use crate::args::PlaceArguments;
 use crate::failure::Result;
@@ -39,6 +40,16 @@ pub(crate) struct OpenArguments {
 
 /// Opens the collection on its device, with a bar.
 pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Collection> {
+    open_by(index, open, false)
+}
+
+/// Opens the collection to read it: others may do so meanwhile, and it may lie where nothing can be written. Only where its last program did not
+/// close it is it opened for writing, which repairs it.
+pub(crate) fn open_to_read(index: &IndexArguments, open: &OpenArguments) -> Result<Collection> {
+    open_by(index, open, true)
+}
+
+fn open_by(index: &IndexArguments, open: &OpenArguments, to_read: bool) -> Result<Collection> {
     let context = open.collection.open()?;
     let options = OpenOptions {
         threads: open.threads,
@@ -48,7 +59,7 @@ pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Colle
     };
     let quiet = index.json;
     let mut stage: Option<(bool, Stage)> = None;
-    let opened = Collection::open_with(&index.index, &context, options, |now| {
+    let mut progress = |now| {
         let (linking, done, total) = match now {
             Opening::Reading { done, total } => (false, done, total),
             Opening::Linking(progress) => (true, progress.linked, progress.total),
@@ -67,7 +78,21 @@ pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Colle
             stage.at(done);
         }
         ControlFlow::Continue(())
-    });
+    };
+    let path = &index.index;
+    let opened = if to_read {
+        match Collection::open_read_only_with(path, &context, options, &mut progress) {
+            Err(not_closed @ VectorizerError::StoreNotClosed { .. }) => {
+                match Collection::open_with(path, &context, options, &mut progress) {
+                    Err(VectorizerError::StoreReadOnly { .. }) => Err(not_closed),
+                    opened => opened,
+                }
+            }
+            opened => opened,
+        }
+    } else {
+        Collection::open_with(path, &context, options, &mut progress)
+    };
     drop(stage);
     Ok(opened?)
 }
