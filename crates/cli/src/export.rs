@@ -59,7 +59,7 @@ pub(crate) enum Format {
 }
 
 pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
-    let collection = index::open(&arguments.index, &arguments.open)?;
+    let collection = index::open_to_read(&arguments.index, &arguments.open)?;
     let (json, out) = (arguments.index.json, &arguments.out);
     let stage = Stage::begin(json, "writing vectors", collection.vector_count());
     let progress = |moved: Moved| {

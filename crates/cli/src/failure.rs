@@ -233,7 +233,7 @@ mod tests {
             (E::StoreMissing { path: text() }, 2),
             (E::StoreExists { path: text() }, 2),
             (E::StoreInUse { path: text() }, 1),
-            (E::StoreReadOnly { path: text() }, 2),
+            (E::StoreReadOnly { path: text() }, 1),
             (E::StoreNotClosed { path: text() }, 1),
             (
                 E::UnsupportedFormat {

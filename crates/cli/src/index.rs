@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use vectorizer::collection::{Collection, OpenOptions, Opening};
+use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
 
 use crate::args::{PlaceArguments, threads};
@@ -52,8 +53,18 @@ impl IndexArguments {
 
 /// Opens the collection on its device, with a bar.
 pub(crate) fn open(index: &IndexArguments, open: &OpenArguments) -> Result<Collection> {
+    open_by(index, open, false)
+}
+
+/// Opens the collection to read it: others may do so meanwhile, and it may lie where nothing can be written. Only where its last program did not
+/// close it is it opened for writing, which repairs it.
+pub(crate) fn open_to_read(index: &IndexArguments, open: &OpenArguments) -> Result<Collection> {
+    open_by(index, open, true)
+}
+
+fn open_by(index: &IndexArguments, open: &OpenArguments, to_read: bool) -> Result<Collection> {
     let context = open.collection.open()?;
-    open_on(index, open, &context)
+    open_on(index, open, &context, to_read)
 }
 
 /// Opens the collection on this device, with a bar.
@@ -61,6 +72,7 @@ pub(crate) fn open_on(
     index: &IndexArguments,
     open: &OpenArguments,
     context: &Context,
+    to_read: bool,
 ) -> Result<Collection> {
     let folder = index.folder()?;
     let options = OpenOptions {
@@ -71,7 +83,7 @@ pub(crate) fn open_on(
     };
     let quiet = index.json;
     let mut stage: Option<(bool, Stage)> = None;
-    let opened = Collection::open_with(folder, context, options, |now| {
+    let mut progress = |now| {
         let (linking, done, total) = match now {
             Opening::Reading { done, total } => (false, done, total),
             Opening::Linking(progress) => (true, progress.linked, progress.total),
@@ -90,7 +102,20 @@ pub(crate) fn open_on(
             stage.at(done);
         }
         ControlFlow::Continue(())
-    });
+    };
+    let opened = if to_read {
+        match Collection::open_read_only_with(folder, context, options, &mut progress) {
+            Err(not_closed @ VectorizerError::StoreNotClosed { .. }) => {
+                match Collection::open_with(folder, context, options, &mut progress) {
+                    Err(VectorizerError::StoreReadOnly { .. }) => Err(not_closed),
+                    opened => opened,
+                }
+            }
+            opened => opened,
+        }
+    } else {
+        Collection::open_with(folder, context, options, &mut progress)
+    };
     drop(stage);
     Ok(opened?)
 }

@@ -10,7 +10,7 @@ use crate::figures::bytes;
 use crate::index::{IndexArguments, say, say_json};
 
 const HELP: &str = "\
-Reads no vectors: it is quick however large the collection is.
+Reads no vectors: it is quick however large the collection is. It may be one that can only be read.
 
 JSON: path, format, uuid, dimension, metric, hnsw, seed, precision, full_rows, vectors, dead, payloads, payload_indexes, epoch, linked (null
 without a graph's file), store_bytes, graph_bytes.";

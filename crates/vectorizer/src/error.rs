@@ -401,7 +401,6 @@ impl VectorizerError {
             | Self::InvalidPayload { .. }
             | Self::VectorTooShort { .. }
             | Self::InsideCallback
-            | Self::StoreReadOnly { .. }
             | Self::WouldOverwrite { .. }
             | Self::Forked { .. }
             | Self::NothingToTune { .. } => true,
@@ -416,6 +415,7 @@ impl VectorizerError {
             | Self::Cancelled
             | Self::StoreInUse { .. }
             | Self::StoreNotClosed { .. }
+            | Self::StoreReadOnly { .. }
             | Self::StoreDamaged { .. }
             | Self::StoreFailed { .. }
             | Self::FileFailed { .. }

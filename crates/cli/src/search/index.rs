@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &SearchArguments, folder: &Path) -> Result<()> {
         threads: arguments.threads,
         place: arguments.place,
     };
-    let collection = index::open(&index, &open)?;
+    let collection = index::open_to_read(&index, &open)?;
     let opened = opening.elapsed();
     if collection.dimension() != queries.dimension() {
         return Err(Failure::Input(format!(

@@ -15,7 +15,9 @@ use crate::models::{DistanceMetric, Payload, Vector};
 
 mod damage;
 mod disk;
+mod merge;
 mod payloads;
+mod power;
 mod torn;
 
 use disk::Disk;
