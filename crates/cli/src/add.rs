@@ -16,7 +16,7 @@ use crate::memory::Memory;
 use crate::progress::Stage;
 
 const HELP: &str = "\
-Files: .npy (float32, float16, uint8, int8; two dimensions), .fvecs, .bvecs; mapped, never held in memory as a whole.
+Files: .npy (float32, float16, uint8, int8; two dimensions), .fvecs, .bvecs; read a batch at a time, never held in memory as a whole.
 Ids:   without --ids a row's number, from 0; with it, as many as there are rows: a .npy list of integers, or text, one id a line.
 
 Examples:
@@ -60,10 +60,10 @@ struct Acknowledged {
 }
 
 pub(crate) fn run(arguments: &AddArguments) -> Result<()> {
-    let matrix = Matrix::open(&arguments.file)?;
+    let matrix = Matrix::open_with_or_without_rows(&arguments.file)?;
     let mut ids = ids(arguments, matrix.rows())?;
     let collection = index::open(&arguments.index, &arguments.open)?;
-    if collection.dimension() != matrix.dimension() {
+    if !matrix.fits(collection.dimension()) {
         return Err(Failure::Input(format!(
             "{}: has vectors of {} components, but the collection's have {}",
             arguments.file.display(),

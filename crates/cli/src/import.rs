@@ -97,7 +97,8 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<()> {
     let mut graph = None;
     let vectors = match arguments.format {
         Format::Hnswlib => {
-            let imported = hnswlib::import(&collection, file, ids.as_deref(), progress)?;
+            let imported =
+                hnswlib::import_with(&collection, file, ids.as_deref(), existing, progress)?;
             graph = Some(imported.graph);
             imported.vectors
         }
@@ -150,8 +151,8 @@ fn check_file(arguments: &ImportArguments) -> Result<()> {
 
 /// The file as rows of --dimension components.
 fn matrix(arguments: &ImportArguments) -> Result<Matrix> {
-    let matrix = Matrix::open(&arguments.file)?;
-    if matrix.dimension() == arguments.dimension {
+    let matrix = Matrix::open_with_or_without_rows(&arguments.file)?;
+    if matrix.fits(arguments.dimension) {
         Ok(matrix)
     } else {
         Err(Failure::Input(format!(
