@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use vectorizer::error::VectorizerError;
+
 /// A file that cannot be used, and why, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {reason}")]
@@ -14,6 +16,23 @@ pub struct DataError {
 
 /// What every fallible call of this crate returns.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+impl From<VectorizerError> for DataError {
+    fn from(error: VectorizerError) -> Self {
+        match error {
+            VectorizerError::FileFailed { path, reason }
+            | VectorizerError::FileRefused { path, reason } => Self { path, reason },
+            VectorizerError::WouldOverwrite { path, holds } => Self {
+                path,
+                reason: format!("writing there would overwrite {holds}; choose another file"),
+            },
+            other => Self {
+                path: "a file".to_owned(),
+                reason: other.to_string(),
+            },
+        }
+    }
+}
 
 impl DataError {
     /// Something is wrong with the file at `path`.

@@ -10,6 +10,7 @@ use vectorizer::config::CollectionOptions;
 use vectorizer::error::VectorizerError;
 use vectorizer::gpu::context::Context;
 use vectorizer::hnsw::HnswGraph;
+use vectorizer::interop::WholeFile;
 use vectorizer::models::DistanceMetric;
 
 use crate::error::DataError;
@@ -215,7 +216,7 @@ pub fn read(path: &std::path::Path) -> Result<Vec<Figures>, DataError> {
 pub fn write(path: &std::path::Path, figures: &[Figures]) -> Result<(), DataError> {
     let failed = |error| DataError::io(path, "write it", &error);
     let text = serde_json::to_string_pretty(figures).map_err(|error| failed(error.into()))?;
-    std::fs::write(path, text + "\n").map_err(failed)
+    Ok(WholeFile::write(path, (text + "\n").as_bytes())?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Tables of row numbers: true neighbours, found neighbours, and the file they are written to.
 
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::Path;
+
+use vectorizer::interop::WholeFile;
 
 use crate::error::{DataError, Result};
 use crate::npy;
@@ -58,47 +60,27 @@ impl IdTable {
         &self.ids[query * self.width..][..self.width]
     }
 
-    /// Writes an int64 `.npy` file of the shape (queries, width). The file appears whole or not at all: it is written
-    /// under another name in the same folder and then renamed; on failure nothing is left.
+    /// Writes an int64 `.npy` file of the shape (queries, width), whole or not at all ([`WholeFile`]); on failure nothing is left.
     ///
     /// # Errors
     /// [`can_write`] refuses the path, or the operating system refuses.
     pub fn write(&self, path: &Path) -> Result<()> {
         can_write(path)?;
         let failed = |error| DataError::io(path, "write it", &error);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".vectorizer-").suffix(".npy.part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // What a plain new file gets; the process's umask is applied to it.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder(path)).map_err(failed)?;
-        let mut out = BufWriter::with_capacity(1 << 20, file);
+        let mut out = WholeFile::create(path)?;
         out.write_all(&npy::preamble("<i8", self.queries(), self.width))
             .map_err(failed)?;
         for id in &self.ids {
             out.write_all(&id.to_le_bytes()).map_err(failed)?;
         }
-        let file = out
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        Ok(out.finish()?)
     }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
 }
 
 /// Says whether a table can be written to `path`, so that long work need not end in an error.
 ///
 /// # Errors
-/// It does not end in `.npy`, its folder is not there, or something other than a plain file is in its place.
+/// It does not end in `.npy`, its folder is not there, or [`WholeFile`] refuses it.
 pub fn can_write(path: &Path) -> Result<()> {
     if path
         .extension()
@@ -109,17 +91,5 @@ pub fn can_write(path: &Path) -> Result<()> {
             "row numbers are written as .npy: give a name that ends so",
         ));
     }
-    if !folder(path).is_dir() {
-        return Err(DataError::new(
-            path,
-            "cannot write it: there is no such folder",
-        ));
-    }
-    match std::fs::metadata(path) {
-        Ok(there) if !there.is_file() => Err(DataError::new(
-            path,
-            "cannot write it: something that is not a plain file is there",
-        )),
-        _ => Ok(()),
-    }
+    Ok(WholeFile::check(path, &[])?)
 }

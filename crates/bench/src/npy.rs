@@ -9,10 +9,13 @@ use std::fmt;
 use std::path::Path;
 
 use crate::error::{DataError, Result};
+use crate::input::Input;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// NumPy's own bound on headers it does not know to be safe.
 const MAX_HEADER: usize = 10_000;
+/// The magic string, the version and the header's length.
+const BEFORE_HEADER: usize = 12;
 
 /// The type of the numbers of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,18 +89,22 @@ impl Table {
     }
 }
 
-/// Finds the table in the bytes of a `.npy` file.
-pub(crate) fn table(path: &Path, bytes: &[u8]) -> Result<Table> {
-    table_or_list(path, bytes, false)
+/// Finds the table in a `.npy` file. It may have no rows.
+pub(crate) fn table(path: &Path, input: &Input) -> Result<Table> {
+    table_or_list(path, input, false)
 }
 
 /// The same, where a list (one dimension) will do as a table of one column.
-pub(crate) fn list(path: &Path, bytes: &[u8]) -> Result<Table> {
-    table_or_list(path, bytes, true)
+pub(crate) fn list(path: &Path, input: &Input) -> Result<Table> {
+    table_or_list(path, input, true)
 }
 
-fn table_or_list(path: &Path, bytes: &[u8], list: bool) -> Result<Table> {
+fn table_or_list(path: &Path, input: &Input, list: bool) -> Result<Table> {
     let bad = |reason: String| DataError::new(path, reason);
+    if input.length() == 0 {
+        return Err(bad("is empty".to_owned()));
+    }
+    let bytes = &input.head(MAX_HEADER + BEFORE_HEADER)?;
     let (text, offset) = header(bytes).map_err(|reason| bad(reason.to_owned()))?;
     let header = Dictionary::parse(text)
         .map_err(|reason| bad(format!("broken .npy header: {reason} in {text:?}")))?;
@@ -123,13 +130,13 @@ fn table_or_list(path: &Path, bytes: &[u8], list: bool) -> Result<Table> {
                 .to_owned(),
         ));
     }
-    if rows == 0 || columns == 0 {
+    if columns == 0 {
         return Err(bad(format!(
             "holds no numbers: its shape is {}",
             shape(&header.shape)
         )));
     }
-    let there = bytes.len() - offset;
+    let there = input.length() - offset;
     let wanted = rows
         .checked_mul(columns)
         .and_then(|count| count.checked_mul(element.size()))

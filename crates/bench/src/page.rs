@@ -1,11 +1,12 @@
 //! The report: one HTML page that needs nothing else, with the same pictures beside it as files.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use vectorizer::interop::WholeFile;
+
 use crate::compare;
-use crate::error::{DataError, Result};
+use crate::error::Result;
 use crate::lines::{Line, Run, Subject};
 use crate::picture::{Picture, escape};
 use crate::summary::{Known, Summary};
@@ -39,7 +40,7 @@ pub fn write(lines: &[Line], folder: &Path) -> Result<PathBuf> {
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|error| DataError::io(path, "write it", &error))
+    Ok(WholeFile::write(path, text.as_bytes())?)
 }
 
 /// A subject with its name and colour.
@@ -273,7 +274,7 @@ mod tests {
     fn a_page_stands_alone_and_names_its_axes_and_engines() {
         let folder = tempfile::tempdir().unwrap();
         let page = write(&lines(), folder.path()).unwrap();
-        let text = fs::read_to_string(page).unwrap();
+        let text = std::fs::read_to_string(page).unwrap();
         for words in [
             "a &lt;set&gt;",
             "hnswlib",

@@ -9,6 +9,7 @@ use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea as _};
 use plotters::style::{FontStyle, RGBColor, register_font};
+use vectorizer::interop::WholeFile;
 
 use crate::error::{DataError, Result};
 
@@ -158,8 +159,16 @@ impl Picture {
     /// It could not be drawn or written.
     pub fn write_png(&self, path: &Path) -> Result<()> {
         let (width, height) = self.size();
-        let area = BitMapBackend::new(path, (2 * width, 2 * height)).into_drawing_area();
-        self.draw(&area, 2.0, true)
+        // The library that draws writes a file by its own rules.
+        let unwritten = |error| DataError::io(path, "write it", &error);
+        let folder = tempfile::tempdir().map_err(unwritten)?;
+        let drawn = folder.path().join("drawn.png");
+        {
+            let area = BitMapBackend::new(&drawn, (2 * width, 2 * height)).into_drawing_area();
+            self.draw(&area, 2.0, true)?;
+        }
+        let bytes = std::fs::read(&drawn).map_err(unwritten)?;
+        Ok(WholeFile::write(path, &bytes)?)
     }
 
     fn size(&self) -> (u32, u32) {

@@ -9,8 +9,6 @@ use crate::matrix::Matrix;
 
 /// Relative room for a tie, and the absolute room beside it.
 const TIE: (f64, f64) = (1e-6, 1e-12);
-/// Queries between two releases of the base file's pages: they keep what is mapped under about 100 MB.
-const RELEASE_AFTER: usize = 64;
 
 /// The share of the true neighbours in what was found, over all queries: recall@k for k the width of `truth`.
 ///
@@ -37,39 +35,33 @@ pub fn recall(
     );
     assert_eq!(truth.queries(), queries.rows(), "numbers of queries differ");
     let k = truth.width();
-    let all: Vec<usize> = (0..queries.rows()).collect();
-    let mut hits = 0;
-    for chunk in all.chunks(RELEASE_AFTER) {
-        hits += chunk
-            .par_iter()
-            .map_init(Scratch::default, |scratch, &query| {
-                let truth = truth.of(query);
-                let mut ids = found.of(query)[..k.min(found.width())].to_vec();
-                ids.retain(|id| *id != IdTable::NONE);
-                ids.sort_unstable();
-                ids.dedup();
-                // What the truth names is within its own limit: only the others have to be measured.
-                let different = ids.len();
-                ids.retain(|id| !truth.contains(id));
-                let mut hits = different - ids.len();
-                if ids.is_empty() {
-                    return Ok(hits);
-                }
-                queries.read_exact(query, &mut scratch.query)?;
-                let mut limit = f64::NEG_INFINITY;
-                for &id in truth {
-                    limit = limit.max(scratch.distance(base, metric, id)?);
-                }
-                let limit = limit + TIE.0 * limit.abs() + TIE.1;
-                for id in ids {
-                    hits += usize::from(scratch.distance(base, metric, id)? <= limit);
-                }
-                Ok(hits)
-            })
-            .sum::<Result<usize>>()?;
-        base.release();
-    }
-    queries.release();
+    let hits = (0..queries.rows())
+        .into_par_iter()
+        .map_init(Scratch::default, |scratch, query| {
+            let truth = truth.of(query);
+            let mut ids = found.of(query)[..k.min(found.width())].to_vec();
+            ids.retain(|id| *id != IdTable::NONE);
+            ids.sort_unstable();
+            ids.dedup();
+            // What the truth names is within its own limit: only the others have to be measured.
+            let different = ids.len();
+            ids.retain(|id| !truth.contains(id));
+            let mut hits = different - ids.len();
+            if ids.is_empty() {
+                return Ok(hits);
+            }
+            queries.read_exact(query, &mut scratch.query)?;
+            let mut limit = f64::NEG_INFINITY;
+            for &id in truth {
+                limit = limit.max(scratch.distance(base, metric, id)?);
+            }
+            let limit = limit + TIE.0 * limit.abs() + TIE.1;
+            for id in ids {
+                hits += usize::from(scratch.distance(base, metric, id)? <= limit);
+            }
+            Ok(hits)
+        })
+        .sum::<Result<usize>>()?;
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts of hits are far below 2^52"

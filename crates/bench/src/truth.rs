@@ -11,6 +11,9 @@ use crate::matrix::{self, Matrix};
 use crate::npy::Element;
 use crate::recall;
 
+/// Bytes of rows, as `f32`, that are compared at a time.
+const BLOCK: usize = 1 << 17;
+
 /// Reads the first `k` true neighbours (of a base of `base_rows` rows) of each of `queries` queries from a file of row
 /// numbers: `.npy` of any integer type, or `.ivecs`. In a base of fewer than `k` rows, that many are read.
 ///
@@ -19,7 +22,7 @@ use crate::recall;
 /// or names a row that is not there, or one row twice for a query.
 pub fn read(path: &Path, queries: usize, k: usize, base_rows: usize) -> Result<IdTable> {
     let bad = |reason: String| DataError::new(path, reason);
-    let (map, table) = matrix::open(path)?;
+    let (input, table) = matrix::open(path)?;
     if matches!(table.element, Element::F32 | Element::F16) {
         return Err(bad(format!(
             "holds {} numbers; ground truth is row numbers, of an integer type",
@@ -41,23 +44,20 @@ pub fn read(path: &Path, queries: usize, k: usize, base_rows: usize) -> Result<I
     }
     let mut truth = IdTable::new(width);
     let mut sorted = Vec::with_capacity(width);
+    let mut bytes = Vec::new();
     for query in 0..queries {
-        let bytes = matrix::row_bytes(path, &map, &table, query)?;
-        let mut numbers = bytes
-            .chunks_exact(table.element.size())
-            .take(width)
-            .map(|bytes| integer(table.element, bytes));
         sorted.clear();
-        for number in numbers.by_ref() {
-            match usize::try_from(number) {
-                Ok(row) if row < base_rows => sorted.push(number),
-                _ => {
-                    return Err(bad(format!(
-                        "query {query} has the true neighbour {number}; rows are numbered 0 to {}",
-                        base_rows - 1
-                    )));
-                }
-            }
+        let take = |row: &[u8]| {
+            let numbers = row.chunks_exact(table.element.size()).take(width);
+            sorted.extend(numbers.map(|bytes| integer(table.element, bytes)));
+        };
+        matrix::each_row(path, (&input, &table), query..query + 1, &mut bytes, take)?;
+        let is_row = |number: &i128| usize::try_from(*number).is_ok_and(|row| row < base_rows);
+        if let Some(number) = sorted.iter().find(|number| !is_row(number)) {
+            return Err(bad(format!(
+                "query {query} has the true neighbour {number}; rows are numbered 0 to {}",
+                base_rows - 1
+            )));
         }
         truth.push(
             sorted
@@ -104,12 +104,14 @@ pub fn compute(
         .into_par_iter()
         .map_init(
             || (Vec::new(), Vec::new()),
-            |(query_row, row), query| {
+            |(query_row, rows), query| {
                 queries.read_exact(query, query_row)?;
                 let mut all = Vec::with_capacity(base.rows());
-                for id in 0..base.rows() {
-                    base.read_exact(id, row)?;
-                    all.push((recall::distance(metric, query_row, row), id));
+                for block in base.blocks(BLOCK) {
+                    base.read_exact_rows(block.clone(), rows)?;
+                    let rows = rows.chunks_exact(base.dimension());
+                    let distances = rows.map(|row| recall::distance(metric, query_row, row));
+                    all.extend(distances.zip(block));
                 }
                 all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
                 let ids = all[..width].iter();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{DataError, Result};
+use crate::input::Input;
 use crate::npy::{Element, Table};
 
 /// The type of the numbers, by the file's extension.
@@ -15,9 +16,19 @@ pub(crate) fn element(extension: &str) -> Option<Element> {
     }
 }
 
-/// Finds the table in the bytes of such a file. That every row has the length of the first is checked when rows are read.
-pub(crate) fn table(path: &Path, bytes: &[u8], element: Element) -> Result<Table> {
-    let columns = row_length(bytes).ok_or_else(|| {
+/// Finds the table in such a file. That every row has the length of the first is checked when rows are read. A file without rows, which
+/// does not say how long they would be, is a table of no columns.
+pub(crate) fn table(path: &Path, input: &Input, element: Element) -> Result<Table> {
+    if input.length() == 0 {
+        return Ok(Table {
+            element,
+            rows: 0,
+            columns: 0,
+            offset: 0,
+            prefix: 4,
+        });
+    }
+    let columns = row_length(&input.head(4)?).ok_or_else(|| {
         DataError::new(path, "is truncated: it ends before its first row's length")
     })?;
     let columns = usize::try_from(columns)
@@ -37,17 +48,17 @@ pub(crate) fn table(path: &Path, bytes: &[u8], element: Element) -> Result<Table
         prefix: 4,
     };
     let stride = table.stride();
-    if !bytes.len().is_multiple_of(stride) {
+    if !input.length().is_multiple_of(stride) {
         return Err(DataError::new(
             path,
             format!(
                 "is truncated or broken: rows of {columns} components take {stride} bytes each, the file has {}",
-                bytes.len()
+                input.length()
             ),
         ));
     }
     Ok(Table {
-        rows: bytes.len() / stride,
+        rows: input.length() / stride,
         ..table
     })
 }

@@ -15,7 +15,7 @@ use crate::progress::Stage;
 use crate::rows::{self, NameArguments, Names};
 
 const HELP: &str = "\
-Files: .npy (float32, float16, uint8, int8; two dimensions), .fvecs, .bvecs; mapped, never held in memory as a whole.
+Files: .npy (float32, float16, uint8, int8; two dimensions), .fvecs, .bvecs; read a batch at a time, never held in memory as a whole.
 Ids:   without --ids a row's number, from 0 or --first-id on; with it, as many as there are rows: a .npy list of integers, or text, one id a line.
 
 Examples:
@@ -60,7 +60,7 @@ struct Acknowledged {
 }
 
 pub(crate) fn run(arguments: &AddArguments) -> Result<()> {
-    let matrix = Matrix::open(&arguments.file)?;
+    let matrix = Matrix::open_with_or_without_rows(&arguments.file)?;
     let names = &arguments.names;
     let names = Names::open(names.ids.as_deref(), names.first_id, &matrix)?;
     let collection = index::open(&arguments.index, &arguments.open)?;

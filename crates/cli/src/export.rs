@@ -1,7 +1,7 @@
 //! `vectorizer export`: a collection into a file that other programs read.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use vectorizer::interop::npy::Form;
@@ -25,7 +25,8 @@ Examples:
   vectorizer export --index words --format hnswlib words.bin
   vectorizer export --index words --format parquet words.parquet
 
-A file is whole or not there. In Python: p = hnswlib.Index('cosine', 512); p.load_index('words.bin')";
+A file is whole or not there, and never beside the ids of another export: an OUT.ids that is not needed goes away. Links are followed,
+devices and pipes are written into, a collection's own files are refused. In Python: p = hnswlib.Index('cosine', 512); p.load_index('words.bin')";
 
 /// Writes a collection's vectors into a file that other programs read.
 #[derive(Debug, Args)]
@@ -66,17 +67,21 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
         stage.at(moved.done);
         ControlFlow::Continue(())
     };
-    let beside = Some(ids_beside(out));
+    // Beside a device there is none.
+    let beside = || Some(ids_beside(out)).filter(|ids| ids.exists());
     let (vectors, ids) = match arguments.format {
         Format::Hnswlib => {
             let exported = hnswlib::export(&collection, out, progress)?;
             (exported.vectors, exported.ids)
         }
-        Format::Npy => (npy::export(&collection, out, Form::Npy, progress)?, beside),
-        Format::Fvecs => (
-            npy::export(&collection, out, Form::Fvecs, progress)?,
-            beside,
-        ),
+        Format::Npy => {
+            let vectors = npy::export(&collection, out, Form::Npy, progress)?;
+            (vectors, beside())
+        }
+        Format::Fvecs => {
+            let vectors = npy::export(&collection, out, Form::Fvecs, progress)?;
+            (vectors, beside())
+        }
         #[cfg(feature = "parquet")]
         Format::Parquet => {
             let vectors = vectorizer::interop::parquet::export(&collection, out, progress)?;
@@ -88,7 +93,10 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
     let memory = Memory::of_collection(&collection);
     index::close(collection, json)?;
     if json {
-        let done = serde_json::json!({"exported": vectors, "file": out, "ids": ids});
+        // Names that are no UTF-8 have no other form in JSON.
+        let shown = |path: &Path| path.to_string_lossy().into_owned();
+        let (file, ids) = (shown(out), ids.as_deref().map(shown));
+        let done = serde_json::json!({"exported": vectors, "file": file, "ids": ids});
         return say_json(&WithMemory { done, memory });
     }
     let beside = ids.map_or(String::new(), |ids| format!(", ids in {}", ids.display()));

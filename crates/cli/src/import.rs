@@ -188,13 +188,13 @@ fn read(collection: &Collection, arguments: &ImportArguments) -> Result<Read> {
                 // Says what is wrong with it in the words of the other formats.
                 IdFile::open(ids)?;
             }
-            let imported = hnswlib::import(collection, file, ids.as_deref(), progress)
+            let imported = hnswlib::import_with(collection, file, ids.as_deref(), existing, progress)
                 .map_err(|error| broken_graph(error, file))?;
             read.graph = Some(imported.graph);
             read.vectors = imported.vectors;
         }
         Format::Npy | Format::Fvecs => {
-            let matrix = Matrix::open(file)?;
+            let matrix = Matrix::open_with_or_without_rows(file)?;
             rows::fit(collection, &matrix)?;
             let first = arguments.names.first_id;
             let ids = if first.is_some() {
@@ -250,7 +250,7 @@ fn broken_graph(error: VectorizerError, file: &Path) -> Failure {
 /// Says what can be said of the file before a collection is made for it.
 fn check_file(file: &Path, format: Format) -> Result<()> {
     if matches!(format, Format::Npy | Format::Fvecs) {
-        return Ok(Matrix::open(file).map(drop)?);
+        return Ok(Matrix::open_with_or_without_rows(file).map(drop)?);
     }
     match File::open(file) {
         Ok(_) if !file.is_dir() => Ok(()),
@@ -273,7 +273,7 @@ fn collection(
 ) -> Result<(Collection, Option<Made>)> {
     let folder = arguments.index.folder()?;
     let (Some(dimension), Some(metric)) = (arguments.dimension, arguments.metric) else {
-        let opened = index::open_on(&arguments.index, &arguments.open, context);
+        let opened = index::open_on(&arguments.index, &arguments.open, context, false);
         return match opened {
             Err(Failure::Missing(_)) => Err(Failure::Input(format!(
                 "there is no collection at {}: --dimension and --metric say what kind to make",
@@ -295,7 +295,7 @@ fn collection(
     match created {
         Ok(collection) => Ok((collection, Some(made))),
         Err(VectorizerError::StoreExists { .. }) => {
-            let opened = index::open_on(&arguments.index, &arguments.open, context)?;
+            let opened = index::open_on(&arguments.index, &arguments.open, context, false)?;
             Ok((opened, None))
         }
         Err(error) => {

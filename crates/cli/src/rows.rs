@@ -123,7 +123,7 @@ pub(crate) fn put(
 
 /// Refuses rows of another length than the collection's.
 pub(crate) fn fit(collection: &Collection, rows: &Matrix) -> Result<()> {
-    if collection.dimension() == rows.dimension() {
+    if rows.fits(collection.dimension()) {
         return Ok(());
     }
     Err(Failure::Input(format!(

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use vectorizer::config::{CollectionOptions, HnswConfig, SearchOptions};
 use vectorizer::hnsw::HnswGraph;
+use vectorizer::interop::WholeFile;
 use vectorizer::models::DistanceMetric;
 use vectorizer_bench::measure::options as search_options;
 use vectorizer_bench::recall::recall;
@@ -158,7 +159,7 @@ impl Input {
         };
         if let Some(out) = &arguments.out {
             ids::can_write(out)?;
-            not_an_input(arguments, Some(path), out)?;
+            can_write(arguments, Some(path), out)?;
         }
         Ok(Self {
             base,
@@ -170,20 +171,11 @@ impl Input {
     }
 }
 
-fn not_an_input(arguments: &SearchArguments, base: Option<&Path>, out: &Path) -> Result<()> {
-    let inputs = [base, Some(&arguments.queries), arguments.truth.as_deref()];
-    if inputs.into_iter().flatten().any(|input| same(input, out)) {
-        return Err(Failure::Input(format!(
-            "{}: --out would overwrite an input",
-            out.display()
-        )));
-    }
-    Ok(())
-}
-
-/// Whether both are names of one file that is there.
-fn same(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+/// Says whether --out can be written, before any work is done: to none of the inputs, and no file of a collection.
+fn can_write(arguments: &SearchArguments, base: Option<&Path>, out: &Path) -> Result<()> {
+    let inputs = [base, Some(&*arguments.queries), arguments.truth.as_deref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().collect();
+    Ok(WholeFile::check(out, &inputs)?)
 }
 
 /// Adds all rows, a block at a time; says how long reading and adding took.

@@ -284,7 +284,17 @@ impl VectorStorage {
         Ok(rows.len() / dimension)
     }
 
-    fn check_values(&self, rows: &[f32], door: Door, name: &dyn Fn(usize) -> String) -> Result<()> {
+    /// Says whether vectors could be added; `name` names one that could not.
+    pub(crate) fn check_rows(&self, rows: &[f32], name: &dyn Fn(usize) -> String) -> Result<()> {
+        self.check_values(rows, Door::Caller, name)
+    }
+
+    fn check_values(
+        &self,
+        rows: &[f32],
+        door: Door,
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<()> {
         // Unit rows cannot overflow or vanish, however long the vector was.
         let bounded = self.originals.is_none();
         for (number, row) in rows.chunks_exact(self.dimension()).enumerate() {

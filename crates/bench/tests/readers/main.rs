@@ -6,6 +6,7 @@
     reason = "tests compare exact values of small data"
 )]
 
+mod changing;
 mod neighbors;
 mod numpy;
 mod vecs;

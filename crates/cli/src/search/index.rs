@@ -1,19 +1,20 @@
 //! The same for a collection: its ids are names, its vectors are asked for by id, and a filter may say which count.
 
 use std::collections::HashMap;
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use vectorizer::collection::Collection;
 use vectorizer::config::{SearchOptions, SearchPath};
 use vectorizer::filter::Filter;
+use vectorizer::interop::WholeFile;
 use vectorizer::models::SearchResult;
 use vectorizer_bench::recall::recall;
 use vectorizer_bench::{IdTable, Matrix, ids, percentile, truth};
 
 use super::report::{Report, Row};
-use super::{CPU_BATCH, GPU_BATCH, QUERY_BYTES, SINGLES, SINGLES_TIME, WARM_UP, not_an_input};
+use super::{CPU_BATCH, GPU_BATCH, QUERY_BYTES, SINGLES, SINGLES_TIME, WARM_UP, can_write};
 use crate::args::SearchArguments;
 use crate::failure::{Failure, Result};
 use crate::figures::milliseconds;
@@ -44,8 +45,10 @@ pub(super) fn run(arguments: &SearchArguments, folder: &Path) -> Result<()> {
         .transpose()?;
     let lines = arguments.out.as_deref().is_some_and(is_lines);
     if let Some(out) = &arguments.out {
-        can_write(out)?;
-        not_an_input(arguments, None, out)?;
+        if !lines {
+            ids::can_write(out)?;
+        }
+        can_write(arguments, None, out)?;
     }
     let opening = Instant::now();
     let index = IndexArguments {
@@ -290,15 +293,6 @@ fn is_lines(path: &Path) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
 }
 
-fn can_write(path: &Path) -> Result<()> {
-    if is_lines(path) {
-        // The rules are those of a table; only the name is another.
-        Ok(ids::can_write(&path.with_extension("npy"))?)
-    } else {
-        Ok(ids::can_write(path)?)
-    }
-}
-
 /// Ids as the numbers that they are the decimal digits of.
 fn table(found: &Found, width: usize) -> Result<IdTable> {
     let mut table = IdTable::new(width);
@@ -334,22 +328,13 @@ struct Line<'a> {
 /// One line for each query. The file appears whole or not at all.
 fn write_lines(path: &Path, found: &Found) -> Result<()> {
     let unwritten = |error: std::io::Error| {
-        Failure::Input(format!("{}: cannot write it: {error}", path.display()))
+        Failure::Machine(format!("{}: cannot write it: {error}", path.display()))
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let file =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(unwritten)?;
-    let mut out = BufWriter::new(file);
+    let mut out = WholeFile::create(path)?;
     for (query, hits) in found.iter().enumerate() {
         serde_json::to_writer(&mut out, &Line { query, hits })
             .map_err(|error| unwritten(error.into()))?;
         out.write_all(b"\n").map_err(unwritten)?;
     }
-    let file = out
-        .into_inner()
-        .map_err(|error| unwritten(error.into_error()))?;
-    file.persist(path).map_err(|error| unwritten(error.error))?;
-    Ok(())
+    Ok(out.finish()?)
 }

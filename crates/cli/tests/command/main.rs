@@ -10,6 +10,7 @@
 mod collection;
 mod data;
 mod demo;
+mod output;
 mod room;
 mod salvage;
 mod search;

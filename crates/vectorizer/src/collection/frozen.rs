@@ -44,6 +44,16 @@ impl Collection {
         self.state.read().version
     }
 
+    /// Says whether rows could be added; `name` names one that could not.
+    pub(crate) fn check_rows(&self, rows: &[f32], name: &dyn Fn(usize) -> String) -> Result<()> {
+        self.state.read().graph.storage().check_rows(rows, name)
+    }
+
+    /// Says whether a graph could be taken for so many vectors.
+    pub(crate) fn check_topology(&self, topology: &Topology) -> Result<()> {
+        self.state.read().graph.check_topology(topology)
+    }
+
     /// Takes a graph for what is there, unless something has changed since `version` or is linked already; whether it did.
     pub(crate) fn take_topology(&self, topology: Topology, version: u64) -> Result<bool> {
         let _writer = self.changing()?;

@@ -41,6 +41,21 @@ impl HnswGraph {
     /// nowhere, twice, or to themselves, an entry point that is not on the highest level; no room, or the device failed.
     /// The graph is as before.
     pub fn restore_topology(&mut self, topology: Topology) -> Result<()> {
+        self.check_topology(&topology)?;
+        let Topology {
+            levels,
+            entry,
+            links,
+        } = topology;
+        let engine = self.storage.engine_mut();
+        engine.put_links(&levels, &links)?;
+        self.levels = levels;
+        self.entry = entry;
+        Ok(())
+    }
+
+    /// Says whether a graph keeps the rules of this one's, but for how many vectors there are.
+    pub(crate) fn check_topology(&self, topology: &Topology) -> Result<()> {
         let Topology {
             levels,
             entry,
@@ -51,12 +66,7 @@ impl HnswGraph {
                 reason: format!("a slot is on level {level}, the highest possible is {MAX_LEVEL}"),
             });
         }
-        let engine = self.storage.engine_mut();
-        topology::check_rows(&engine.layout(), &levels, entry, &links)?;
-        engine.put_links(&levels, &links)?;
-        self.levels = levels;
-        self.entry = entry;
-        Ok(())
+        topology::check_rows(&self.storage.engine().layout(), levels, *entry, links)
     }
 }
 

@@ -15,8 +15,8 @@
 //! place in the order of insertion, and a file of ids lies beside ([`ids_beside`](super::ids_beside)): line l, counted from 0, is the id of label l. On the way in a label without
 //! such a file becomes its decimal digits.
 //!
-//! **Deleted vectors** that are still part of the graph go out as hnswlib has them, marked, under the highest labels that are free; marked ones come in
-//! as part of the graph and are deleted then.
+//! **Deleted vectors** that are still part of the graph go out as hnswlib has them, marked, under the highest labels that are free; marked ones never
+//! come in: they are taken out of the graph before the collection has it. On the way in the whole file is checked before anything is added.
 //!
 //! [`Euclidean`]: crate::models::DistanceMetric::Euclidean
 //! [`DotProduct`]: crate::models::DistanceMetric::DotProduct
@@ -36,7 +36,7 @@ mod tests;
 
 pub use export::{Exported, export};
 pub use header::Header;
-pub use import::{Imported, import};
+pub use import::{Imported, import, import_with};
 
 /// The flag of a deleted element, in the third byte of its links' number.
 const DELETED: u8 = 1;

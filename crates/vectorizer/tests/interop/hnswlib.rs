@@ -245,11 +245,21 @@ fn broken_files_of_hnswlibs_are_refused() {
         (imported, collection)
     };
     for cut in (0..200).chain((200..whole.len()).step_by(701)) {
-        let (imported, _) = import(&whole[..cut]);
+        let (imported, collection) = import(&whole[..cut]);
         assert!(
             matches!(imported, Err(VectorizerError::FileRefused { .. })),
             "{cut}: {imported:?}"
         );
+        assert_eq!(collection.stats().graph.count, 0, "nothing of it is in");
+    }
+    // After a broken file the whole one goes through.
+    let (_, collection) = import(&whole[..whole.len() - 1]);
+    let imported = hnswlib::import(&collection, fixture("l2"), None, go).unwrap();
+    assert_eq!((imported.vectors, imported.graph), (270, true));
+    for more in [&[0][..], &[1; 700]] {
+        let (imported, collection) = import(&[&whole, more].concat());
+        assert!(matches!(imported, Err(VectorizerError::FileRefused { .. })));
+        assert_eq!(collection.vector_count(), 0);
     }
     let mut random = fastrand::Rng::with_seed(2);
     let places = (0..96).chain((0..300).map(|_| random.usize(..whole.len())));
@@ -257,9 +267,12 @@ fn broken_files_of_hnswlibs_are_refused() {
         let mut bytes = whole.clone();
         bytes[place] ^= 1 << random.u8(..8);
         // What is no error is a collection that keeps its rules.
-        if let (Ok(_), collection) = import(&bytes) {
+        let (imported, collection) = import(&bytes);
+        if imported.is_ok() {
             collection.check().unwrap();
             assert_eq!(collection.search(&[1.0; 8], 3).unwrap().len(), 3);
+        } else {
+            assert_eq!(collection.vector_count(), 0, "{place}: {imported:?}");
         }
     }
     let collection = empty(9, DistanceMetric::Euclidean, 5);
@@ -272,4 +285,91 @@ fn broken_files_of_hnswlibs_are_refused() {
     );
     let error = hnswlib::Header::open(folder.path().join("none")).unwrap_err();
     assert!(matches!(error, VectorizerError::FileFailed { .. }));
+}
+
+#[test]
+fn nothing_that_a_file_marks_as_deleted_comes_in() {
+    // With the file's graph, and linked anew.
+    for m in [5, 6] {
+        let folder = tempfile::tempdir().unwrap();
+        let hnsw = HnswConfig {
+            max_connections: m,
+            ..HnswConfig::default()
+        };
+        let options = CollectionOptions {
+            hnsw,
+            ..CollectionOptions::default()
+        };
+        let metric = DistanceMetric::Euclidean;
+        let path = folder.path().join("collection");
+        let durability = vectorizer::store::Durability::EveryBatch;
+        let context = Context::cpu();
+        let collection =
+            Collection::create_with(&path, &context, 8, metric, options, durability).unwrap();
+        // At no moment: a killed import leaves what is there now.
+        let mut most = 0;
+        let look = |moved: Moved| {
+            most = most.max(collection.vector_count());
+            assert!(collection.vector_count() <= moved.done);
+            ControlFlow::Continue(())
+        };
+        let imported = hnswlib::import(&collection, fixture("l2"), None, look).unwrap();
+        assert_eq!((imported.vectors, imported.graph), (270, m == 5));
+        assert_eq!(most, 270);
+        let stats = collection.stats();
+        assert_eq!((stats.vector_count, stats.dead_slots), (270, 0));
+        assert_eq!(stats.graph.linked, 270);
+        for vector in all(&collection) {
+            let label: u64 = vector.id.parse().unwrap();
+            assert!(!(31..=118).contains(&label), "{label}");
+        }
+    }
+}
+
+#[test]
+fn what_is_there_is_refused_or_replaced_and_keeps_its_payload() {
+    let collection = empty(8, DistanceMetric::Euclidean, 5);
+    let mine = vector("121", &[9.0; 8], Some(json!({"mine": true})));
+    collection.add_vector(mine.clone()).unwrap();
+    let refused = hnswlib::import(&collection, fixture("l2"), None, go);
+    let id = "121".to_owned();
+    assert_eq!(refused, Err(VectorizerError::DuplicateId { id }));
+    assert_eq!(all(&collection), [mine.clone()]);
+    for _ in 0..2 {
+        let existing = interop::Existing::Replace;
+        let path = fixture("l2");
+        let imported = hnswlib::import_with(&collection, path, None, existing, go).unwrap();
+        assert_eq!((imported.vectors, imported.graph), (270, false));
+        assert_eq!(collection.vector_count(), 270);
+        let now = collection.get_vector("121").unwrap();
+        assert_eq!(now.data, fixture_rows()[40 * 8..41 * 8]);
+        assert_eq!(now.payload, mine.payload);
+    }
+}
+
+#[test]
+fn a_file_of_ids_has_to_name_each_label_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.bin");
+    let collection = empty(2, DistanceMetric::Euclidean, 4);
+    let rows = [0.0, 0.0, 1.0, 0.0, 2.0, 0.0];
+    collection.add_rows(&["a", "b", "c"], &rows).unwrap();
+    hnswlib::export(&collection, &path, go).unwrap();
+    let ids = folder.path().join("ids");
+    for (text, words) in [
+        (&b"a\nb\n"[..], "label 2 has no line"),
+        (b"a\n\nb\n", "has 0 bytes"),
+        (b"a\nb\na\n", "for two labels"),
+        (b"a\n\xff\nb\n", "byte 2 is not UTF-8"),
+    ] {
+        fs::write(&ids, text).unwrap();
+        let back = empty(2, DistanceMetric::Euclidean, 4);
+        let error = hnswlib::import(&back, &path, Some(&ids), go).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(back.vector_count(), 0);
+    }
+    fs::write(&ids, b"\xef\xbb\xbfa\r\nb\r\nc").unwrap();
+    let back = empty(2, DistanceMetric::Euclidean, 4);
+    hnswlib::import(&back, &path, Some(&ids), go).unwrap();
+    assert!(["a", "b", "c"].iter().all(|id| back.contains(id)));
 }
