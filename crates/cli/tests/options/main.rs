@@ -3,7 +3,6 @@
 //! The options are those that the command's own help lists. One without a row here fails, as does a row without an option.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "what helps a test fails as the test does"
 )]
 
@@ -139,6 +138,9 @@ fn holds(world: &World, row: &Row) -> Result<(), String> {
         Expect::Otherwise => (with != world.run(&row.base))
             .then_some(())
             .ok_or_else(|| format!("nothing can be seen of it: {with:?}")),
+        Expect::OnScreen => (with.status == 0)
+            .then_some(())
+            .ok_or_else(|| format!("failed: {with:?}")),
         Expect::Elsewhere(_) => Ok(()),
     }
 }

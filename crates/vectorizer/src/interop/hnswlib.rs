@@ -36,7 +36,7 @@ mod tests;
 
 pub use export::{Exported, export};
 pub use header::Header;
-pub use import::{Imported, import};
+pub use import::{Imported, import, import_with};
 
 /// The flag of a deleted element, in the third byte of its links' number.
 const DELETED: u8 = 1;

@@ -15,6 +15,8 @@ use crate::collection::Collection;
 use crate::error::Result;
 use crate::models::{Payload, Vector};
 
+mod no_number;
+
 /// The longest line: room for the largest vector and a payload of many megabytes.
 pub const MAX_LINE: u64 = 64 << 20;
 
@@ -114,8 +116,10 @@ pub fn import(
         if !line.trim_ascii_start().starts_with(b"{") {
             return Err(refused(path, format!("line {number}: expected an object")));
         }
-        let parsed: LineIn = serde_json::from_slice(&line)
-            .map_err(|error| refused(path, format!("line {number}: {error}")))?;
+        let parsed: LineIn = serde_json::from_slice(&line).map_err(|error| {
+            let reason = no_number::found(&line).unwrap_or_else(|| error.to_string());
+            refused(path, format!("line {number}: {reason}"))
+        })?;
         let (expected, actual) = (collection.dimension(), parsed.vector.len());
         if expected != actual {
             let reason = format!("line {number}: expected {expected} components, found {actual}");

@@ -11,7 +11,7 @@ use crate::config::MAX_LEVEL;
 use crate::engine::{LevelLinks, NO_SLOT};
 use crate::error::Result;
 use crate::hnsw::Topology;
-use crate::interop::{Moved, batch_size, failed, go_on, refused};
+use crate::interop::{Existing, Moved, batch_size, failed, go_on, refused};
 
 /// What came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,21 @@ pub fn import(
     collection: &Collection,
     path: impl AsRef<Path>,
     ids: Option<&Path>,
+    progress: impl FnMut(Moved) -> ControlFlow<()>,
+) -> Result<Imported> {
+    import_with(collection, path, ids, Existing::Refuse, progress)
+}
+
+/// Adds the vectors of a file as [`import`] does. `existing` is what becomes of those whose ids are taken: one that is replaced keeps its payload, since
+/// the file has none.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_with(
+    collection: &Collection,
+    path: impl AsRef<Path>,
+    ids: Option<&Path>,
+    existing: Existing,
     mut progress: impl FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<Imported> {
     let path = path.as_ref();
@@ -92,7 +107,11 @@ pub fn import(
             take_links(row_of_links, &mut links, path)?;
         }
         if batch_ids.len() == size || done == header.count {
-            collection.add_rows_unlinked(&batch_ids, &rows)?;
+            // In a collection that takes the graph there is nothing to replace.
+            match existing {
+                Existing::Replace if !takes_graph => collection.upsert_rows(&batch_ids, &rows)?,
+                _ => collection.add_rows_unlinked(&batch_ids, &rows)?,
+            }
             batch_ids.clear();
             rows.clear();
             go_on(progress(Moved {
