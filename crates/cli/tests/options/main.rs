@@ -17,8 +17,11 @@ use world::{World, help};
 /// The options that a command's help lists, as `--name` or, without a long name, `-n`.
 fn options(command: &str) -> BTreeSet<String> {
     let arguments: Vec<&str> = command.split(' ').collect();
-    help(&arguments)
-        .lines()
+    let help = help(&arguments);
+    let (_, list) = help.split_once("Options:\n").unwrap();
+    list.lines()
+        // What follows begins at the margin.
+        .take_while(|line| line.is_empty() || line.starts_with(' '))
         // Text about an option is indented further.
         .filter(|line| line.starts_with("  -") || line.starts_with("      --"))
         .map(|line| {

@@ -176,7 +176,7 @@ fn search(rows: &mut Vec<Row>) {
     file.row(base, "--out out.jsonl", Used);
     file.row(base, "--out out.npy", Used);
     file.row(base, "--ef 20,30", Used);
-    file.opens(base);
+    file.opens("--index c --queries rows.npy");
     file.row("--index c --queries rows.npy", "--json", Used);
 }
 
