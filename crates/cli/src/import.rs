@@ -188,8 +188,9 @@ fn read(collection: &Collection, arguments: &ImportArguments) -> Result<Read> {
                 // Says what is wrong with it in the words of the other formats.
                 IdFile::open(ids)?;
             }
-            let imported = hnswlib::import_with(collection, file, ids.as_deref(), existing, progress)
-                .map_err(|error| broken_graph(error, file))?;
+            let imported =
+                hnswlib::import_with(collection, file, ids.as_deref(), existing, progress)
+                    .map_err(|error| broken_graph(error, file))?;
             read.graph = Some(imported.graph);
             read.vectors = imported.vectors;
         }
@@ -272,15 +273,15 @@ fn collection(
     context: &Context,
 ) -> Result<(Collection, Option<Made>)> {
     let folder = arguments.index.folder()?;
+    match index::open_on(&arguments.index, &arguments.open, context, false) {
+        Err(Failure::Missing(_)) => {}
+        opened => return Ok((opened?, None)),
+    }
     let (Some(dimension), Some(metric)) = (arguments.dimension, arguments.metric) else {
-        let opened = index::open_on(&arguments.index, &arguments.open, context, false);
-        return match opened {
-            Err(Failure::Missing(_)) => Err(Failure::Input(format!(
-                "there is no collection at {}: --dimension and --metric say what kind to make",
-                folder.display()
-            ))),
-            opened => Ok((opened?, None)),
-        };
+        return Err(Failure::Input(format!(
+            "there is no collection at {}: --dimension and --metric say what kind to make",
+            folder.display()
+        )));
     };
     let options = options(arguments)?;
     let made = Made::at(folder);
@@ -294,10 +295,6 @@ fn collection(
     );
     match created {
         Ok(collection) => Ok((collection, Some(made))),
-        Err(VectorizerError::StoreExists { .. }) => {
-            let opened = index::open_on(&arguments.index, &arguments.open, context, false)?;
-            Ok((opened, None))
-        }
         Err(error) => {
             made.remove_folders();
             Err(error.into())

@@ -314,7 +314,7 @@ fn new_vectors_leave_payloads_as_they_are() {
     let import = ["import", "--index", "c", "--format", "jsonl", "in.jsonl"];
     said(folder, &[&import[..], &KIND].concat());
     let before = exported(folder, "c");
-    for format in ["npy", "fvecs"] {
+    for format in ["npy", "fvecs", "hnswlib"] {
         let file = format!("rows.{format}");
         let export = ["export", "--index", "c", "--format", format, &file];
         assert!(run(folder, &export).status.success());
@@ -322,7 +322,8 @@ fn new_vectors_leave_payloads_as_they_are() {
     // The last row first, so that every vector changes.
     let ids: String = (0..300).rev().map(|row| format!("v{row}\n")).collect();
     std::fs::write(folder.join("turned"), ids).unwrap();
-    let ways: [&[&str]; 3] = [
+    let ways: [&[&str]; 4] = [
+        &["import", "--format", "hnswlib", "rows.hnswlib"],
         &["add", "rows.npy"],
         &["import", "--format", "npy", "rows.npy"],
         &["import", "--format", "fvecs", "rows.fvecs"],
@@ -425,5 +426,23 @@ fn an_empty_filter_deletes_nothing_unasked() {
     assert_eq!(
         (&deleted["deleted"], &deleted["vectors"]),
         (&json!(300), &json!(0))
+    );
+}
+
+#[test]
+fn numbers_that_json_has_not_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let good = "{\"id\": \"a\", \"vector\": [1, 2], \"payload\": {\"price\": 1}}\n";
+    std::fs::write(
+        folder.join("nan.jsonl"),
+        [good, &good.replace("1}", "NaN}")].concat(),
+    )
+    .unwrap();
+    let import = ["import", "--index", "c", "--format", "jsonl", "nan.jsonl"];
+    let error = refusal(folder, &[&import[..], &KIND].concat());
+    assert!(
+        error.contains("nan.jsonl: line 2: column 52: NaN is no JSON; write null"),
+        "{error}"
     );
 }

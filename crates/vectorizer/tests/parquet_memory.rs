@@ -229,6 +229,7 @@ fn a_page_that_goes_on_past_its_size_takes_no_memory() {
             .set_compression(codec)
             .set_writer_version(version)
             .set_dictionary_enabled(false)
+            .set_encoding(Encoding::PLAIN)
             .set_data_page_size_limit(2 * PAGE)
             .build();
         let text = "a".repeat(PAGE);

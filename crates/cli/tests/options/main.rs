@@ -3,7 +3,6 @@
 //! The options are those that the command's own help lists. One without a row here fails, as does a row without an option.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "what helps a test fails as the test does"
 )]
 
@@ -18,8 +17,11 @@ use world::{World, help};
 /// The options that a command's help lists, as `--name` or, without a long name, `-n`.
 fn options(command: &str) -> BTreeSet<String> {
     let arguments: Vec<&str> = command.split(' ').collect();
-    help(&arguments)
-        .lines()
+    let help = help(&arguments);
+    let (_, list) = help.split_once("Options:\n").unwrap();
+    list.lines()
+        // What follows begins at the margin.
+        .take_while(|line| line.is_empty() || line.starts_with(' '))
         // Text about an option is indented further.
         .filter(|line| line.starts_with("  -") || line.starts_with("      --"))
         .map(|line| {
@@ -139,6 +141,9 @@ fn holds(world: &World, row: &Row) -> Result<(), String> {
         Expect::Otherwise => (with != world.run(&row.base))
             .then_some(())
             .ok_or_else(|| format!("nothing can be seen of it: {with:?}")),
+        Expect::OnScreen => (with.status == 0)
+            .then_some(())
+            .ok_or_else(|| format!("failed: {with:?}")),
         Expect::Elsewhere(_) => Ok(()),
     }
 }

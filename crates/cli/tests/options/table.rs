@@ -13,11 +13,13 @@ pub(crate) enum Expect {
     Says(i32, &'static str),
     /// The command ends in another way than without the option.
     Otherwise,
+    /// It is about what is drawn at a terminal alone: that cannot be seen here.
+    OnScreen,
     /// A test of its own shows it: the file, below `tests`.
     Elsewhere(&'static str),
 }
 
-use Expect::{Elsewhere, Otherwise, Refused, Required, Says, Used};
+use Expect::{Elsewhere, OnScreen, Otherwise, Refused, Required, Says, Used};
 
 /// An option of a command, and for one format where the command has formats.
 #[derive(Debug)]
@@ -174,7 +176,7 @@ fn search(rows: &mut Vec<Row>) {
     file.row(base, "--out out.jsonl", Used);
     file.row(base, "--out out.npy", Used);
     file.row(base, "--ef 20,30", Used);
-    file.opens(base);
+    file.opens("--index c --queries rows.npy");
     file.row("--index c --queries rows.npy", "--json", Used);
 }
 
@@ -274,8 +276,7 @@ fn bench(rows: &mut Vec<Row>) {
     bench.row(base, "--no-exact", Used);
     bench.row(base, "--with ./ids", Used);
     bench.row(base, "--seed 9", Used);
-    // It is about bars, which are drawn where somebody looks.
-    bench.row(base, "--quiet", Elsewhere("options/table.rs"));
+    bench.row(base.trim_end_matches(" --quiet"), "--quiet", OnScreen);
     of(rows, "bench compare", "").row("lines lines", "--all", Used);
 }
 

@@ -19,6 +19,8 @@ use crate::error::Result;
 use crate::json::{self, Fault};
 use crate::models::{MAX_PAYLOAD_DEPTH, Payload, Vector};
 
+mod no_number;
+
 /// The longest line: room for the largest vector and the longest payload.
 pub const MAX_LINE: u64 = 64 << 20;
 
