@@ -193,6 +193,9 @@ fn vector(line: &[u8], dimension: usize) -> Result<Option<Vector>, String> {
         return Err("expected an object".to_owned());
     }
     let parsed: LineIn<'_> = serde_json::from_str(line).map_err(|error| {
+        if let Some(reason) = no_number::found(line.as_bytes()) {
+            return reason;
+        }
         let hint = if error.is_eof() {
             "; an object may not be broken into several lines"
         } else {
