@@ -83,7 +83,7 @@ impl Measured {
 fn is_whole(x: f32) -> bool {
     // Adding rounds to whole numbers, on every machine by one instruction.
     const ROUNDS: f32 = 12_582_912.0;
-    x.abs() <= 4_096.0 && (x + ROUNDS) - ROUNDS == x
+    x.abs() <= 4_096.0 && (x + ROUNDS) - ROUNDS - x == 0.0
 }
 
 /// In sixteen sums, which a compiler puts into registers.
