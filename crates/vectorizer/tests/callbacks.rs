@@ -336,7 +336,7 @@ fn progress_of_imports_and_of_building_reads_and_writes() {
             filled(&Context::cpu())
         };
         let told = std::cell::Cell::new(0);
-        let mut progress = || {
+        let progress = || {
             // Writing makes more to link: once is enough.
             if told.replace(told.get() + 1) == 0 {
                 read_everywhere(&collection);
