@@ -19,17 +19,20 @@ pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
 impl From<VectorizerError> for DataError {
     fn from(error: VectorizerError) -> Self {
-        match error {
+        let machine = !error.is_usage();
+        let (path, reason) = match error {
             VectorizerError::FileFailed { path, reason }
-            | VectorizerError::FileRefused { path, reason } => Self { path, reason },
-            VectorizerError::WouldOverwrite { path, holds } => Self {
+            | VectorizerError::FileRefused { path, reason } => (path, reason),
+            VectorizerError::WouldOverwrite { path, holds } => (
                 path,
-                reason: format!("writing there would overwrite {holds}; choose another file"),
-            },
-            other => Self {
-                path: "a file".to_owned(),
-                reason: other.to_string(),
-            },
+                format!("writing there would overwrite {holds}; choose another file"),
+            ),
+            other => ("a file".to_owned(), other.to_string()),
+        };
+        Self {
+            path,
+            reason,
+            machine,
         }
     }
 }
