@@ -289,12 +289,7 @@ impl VectorStorage {
         self.check_values(rows, Door::Caller, name)
     }
 
-    fn check_values(
-        &self,
-        rows: &[f32],
-        door: Door,
-        name: &dyn Fn(usize) -> String,
-    ) -> Result<()> {
+    fn check_values(&self, rows: &[f32], door: Door, name: &dyn Fn(usize) -> String) -> Result<()> {
         // Unit rows cannot overflow or vanish, however long the vector was.
         let bounded = self.originals.is_none();
         for (number, row) in rows.chunks_exact(self.dimension()).enumerate() {

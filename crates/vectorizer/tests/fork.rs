@@ -11,7 +11,7 @@ mod support;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
 use support::{contexts, random_rows, vectors};
 use vectorizer::collection::Collection;
@@ -26,6 +26,13 @@ const DIMENSION: usize = 8;
 const COUNT: usize = 5_000;
 /// A child that lives longer hangs: the system ends it.
 const SECONDS: u32 = 120;
+
+/// One test at a time: a fork takes along whatever lock another thread holds.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Does `work` in a forked child and waits for its end.
 fn forked(what: &str, work: impl FnOnce()) {
@@ -84,6 +91,7 @@ fn options() -> CollectionOptions {
 
 #[test]
 fn a_child_searches_and_adds_in_memory_and_leaves_the_files_alone() {
+    let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let (path, context) = (folder.path().join("parent"), Context::cpu());
     let metric = DistanceMetric::Cosine;
@@ -130,7 +138,15 @@ fn a_child_searches_and_adds_in_memory_and_leaves_the_files_alone() {
         is_forked(on_disk.snapshot(folder.path().join("snapshot")));
         // What was opened here belongs here.
         let own = folder.path().join("child");
-        let collection = Collection::create(&own, DIMENSION, metric).unwrap();
+        let collection = Collection::create_with(
+            &own,
+            &Context::cpu(),
+            DIMENSION,
+            metric,
+            options(),
+            Durability::EveryBatch,
+        )
+        .unwrap();
         collection.add_vector(fresh("own")).unwrap();
         collection.close().unwrap();
         assert!(Collection::open(&path).is_err());
@@ -159,6 +175,7 @@ fn a_child_searches_and_adds_in_memory_and_leaves_the_files_alone() {
 
 #[test]
 fn a_child_says_so_where_a_thread_that_is_not_there_holds_a_lock() {
+    let _turn = alone();
     let folder = tempfile::tempdir().unwrap();
     let options = CollectionOptions::default();
     let metric = DistanceMetric::Euclidean;
@@ -194,6 +211,7 @@ fn a_child_says_so_where_a_thread_that_is_not_there_holds_a_lock() {
 
 #[test]
 fn a_device_stays_with_its_process() {
+    let _turn = alone();
     let metric = DistanceMetric::Euclidean;
     for context in contexts() {
         let collection = Collection::with_context(&context, DIMENSION, metric, options()).unwrap();

@@ -198,14 +198,14 @@ fn a_page_that_repeats_one_value_too_often_is_refused() {
     );
 }
 
-/// A page of 64 MiB of nothing, packed into some KiB, whose header says that it is a page of little more than one.
+/// A page of 24 MiB of nothing, packed into some KiB, whose header says that it is a page of little more than one.
 #[test]
 fn a_page_that_goes_on_past_its_size_takes_no_memory() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.parquet");
     // As many bytes of a number in the header: 4.
-    const PAGE: usize = 64 << 20;
+    const PAGE: usize = 24 << 20;
     const SAID: usize = 1_200_000;
     for (codec, version) in [
         (

@@ -149,6 +149,11 @@ const CALLS: &[Call] = &[
         let rows: Vec<f32> = (0..200).flat_map(|place| row(n * 10_000 + place)).collect();
         c.add_rows(&ids, &rows)
     }),
+    ("upsert_rows", 16, |c, n, _| {
+        let ids: Vec<_> = (0..200).map(|place| format!("{n}.{place}")).collect();
+        let rows: Vec<f32> = (0..200).flat_map(|place| row(n * 10_000 + place)).collect();
+        c.upsert_rows(&ids, &rows)
+    }),
     ("on_fallback", 8, |c, _, _| {
         c.on_fallback(|_| ());
         Ok(())
@@ -159,6 +164,10 @@ const CALLS: &[Call] = &[
     }),
     ("is_spilled", 8, |c, _, _| {
         assert!(!c.is_spilled());
+        Ok(())
+    }),
+    ("is_read_only", 8, |c, _, _| {
+        assert!(!c.is_read_only());
         Ok(())
     }),
     ("reserve", 8, |c, _, _| c.reserve(COUNT)),

@@ -231,6 +231,10 @@ fn life(rows: &mut Vec<Row>) {
         of.row("", "--index c", Required);
         of.row("--index c", "--json", Used);
     }
+    let mut salvage = of(rows, "salvage", "");
+    salvage.row("--out saved", "--index c", Required);
+    salvage.row("--index c", "--out saved", Required);
+    salvage.row("--index c --out saved", "--json", Used);
 }
 
 fn bench(rows: &mut Vec<Row>) {

@@ -128,7 +128,7 @@ fn what_a_device_cannot_have_is_not_written_and_leaves_what_is_there() {
     // A folder in the file's place, and a file in the folder's.
     let error = write(folder.path(), &info(), &other()).unwrap_err();
     assert!(
-        matches!(error, VectorizerError::FileFailed { .. }),
+        matches!(error, VectorizerError::FileRefused { .. }),
         "{error}"
     );
     let error = write(&path.join("below"), &info(), &other()).unwrap_err();

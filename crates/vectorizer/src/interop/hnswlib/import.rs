@@ -198,7 +198,8 @@ impl<'f> HnswlibFile<'f> {
                 "is broken: something follows its last element",
             ));
         }
-        let topology = takes_graph.then_some(topology);
+        // Of no elements there is no graph.
+        let topology = (takes_graph && !labels.is_empty()).then_some(topology);
         if let Some(topology) = &topology {
             collection.check_topology(topology)?;
         }
