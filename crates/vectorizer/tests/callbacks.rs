@@ -2,6 +2,7 @@
 //! waits; and what is tried to be written is written or refused, by name. Nothing hangs.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "what helps a test fails as the test does"
 )]
 

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "forking is unsafe by nature")]
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "what helps a test fails as the test does"
 )]
 

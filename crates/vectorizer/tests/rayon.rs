@@ -1,7 +1,6 @@
 //! The library is called from tasks of a work-stealing pool: whatever thread calls, and whatever it would steal while it waits, no call hangs.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "what helps a test fails as the test does"
 )]
 

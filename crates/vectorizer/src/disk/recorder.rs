@@ -510,6 +510,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("old"), "old").unwrap();
         let recording = Recording::below(folder.path()).unwrap();
+        assert!(recording.is_empty());
         let (part, whole) = (folder.path().join("part"), folder.path().join("old"));
         let mut file = File::create_new(&part).unwrap();
         file.write_all(b"ne").unwrap();

@@ -334,7 +334,7 @@ fn what_is_there_is_refused_or_replaced_and_keeps_its_payload() {
     let refused = hnswlib::import(&collection, fixture("l2"), None, go);
     let id = "121".to_owned();
     assert_eq!(refused, Err(VectorizerError::DuplicateId { id }));
-    assert_eq!(all(&collection), [mine.clone()]);
+    assert_eq!(all(&collection), std::slice::from_ref(&mine));
     for _ in 0..2 {
         let existing = interop::Existing::Replace;
         let path = fixture("l2");

@@ -78,7 +78,7 @@ fn condition(condition: &Value, id: &str, payload: Option<&Value>) -> bool {
     if let Some(ids) = one.get("has_id") {
         return ids.as_array().unwrap().iter().any(|one| match one {
             Value::String(text) => text == id,
-            number => number.to_string() == id,
+            number => format!("{number}") == id,
         });
     }
     if let Some(nested) = one.get("nested") {
