@@ -69,7 +69,8 @@ fn copies_take_no_more_work_than_other_vectors() {
             "{name} {metric}: {distances} scores and {hops} rows of links, expected {scores} and {rows_read} at most"
         );
         let recall = graph_recall(&graph, &rows, &some_of(&rows, 397));
-        assert!(recall >= 0.95, "{name} {metric}: recall {recall}");
+        // Ordinary vectors: 0.991. Here 0.978 at least; one in ten beside thousands of copies is lost among them (ARCHITECTURE.md).
+        assert!(recall >= 0.97, "{name} {metric}: recall {recall}");
     }
 }
 
