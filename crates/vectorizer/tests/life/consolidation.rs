@@ -71,7 +71,9 @@ fn every_engine_is_left_with_the_same_graph_when_the_dead_are_taken_out() {
 /// All but those nearest to the first.
 fn all_but_a_region(rows: &[f32], dimension: usize, share: f64) -> SlotSet {
     let mut alive = SlotSet::full(rows.len() / dimension);
-    let dead = alive.len() - (share * alive.len() as f64).ceil() as usize;
+    let dead = (0..alive.len())
+        .filter(|&slot| slot as f64 >= share * alive.len() as f64)
+        .count();
     for (_, slot) in nearest(rows, &rows[..dimension], dead, &alive.clone()) {
         alive.remove(slot);
     }
