@@ -39,8 +39,8 @@ struct Queue {
     waiting: VecDeque<Arc<Job>>,
     /// How many threads were started.
     started: usize,
-    /// How many of them sleep.
-    idle: usize,
+    /// How many of them are at work: the others sleep, or are about to look for work.
+    busy: usize,
     closed: bool,
 }
 
@@ -150,7 +150,8 @@ impl Invited<'_> {
         for _ in 0..helping {
             queue.waiting.push_back(Arc::clone(&self.job));
         }
-        let lacking = queue.waiting.len().saturating_sub(queue.idle);
+        let free = queue.started - queue.busy;
+        let lacking = queue.waiting.len().saturating_sub(free);
         let starting = lacking.min(shared.most - queue.started);
         let first = queue.started;
         queue.started += starting;
@@ -192,31 +193,32 @@ impl Shared {
             if let Some(job) = queue.waiting.pop_front() {
                 // Counted before the queue is released: whoever withdraws the job afterwards waits for this helper.
                 job.tally.lock().running += 1;
+                queue.busy += 1;
                 drop(queue);
-                job.run();
+                // Free again before the caller knows: what it asks for next starts no thread in place of this one.
+                job.run(|| self.queue.lock().busy -= 1);
                 drop(job);
                 queue = self.queue.lock();
             } else if queue.closed {
                 return;
             } else {
-                queue.idle += 1;
                 self.wake.wait(&mut queue);
-                queue.idle -= 1;
             }
         }
     }
 }
 
 impl Job {
-    /// To be called by a helper that was counted.
-    fn run(&self) {
+    /// To be called by a helper that was counted. `ended` is called before the caller is told that the helper is through.
+    fn run(&self, ended: impl FnOnce()) {
         // SAFETY: the caller's thread waits in `Invited::drop` until this helper is no longer counted, and what `turn` points to
         // lives as long.
         let turn = unsafe { &*self.turn };
-        let ended = catch_unwind(AssertUnwindSafe(turn));
+        let outcome = catch_unwind(AssertUnwindSafe(turn));
+        ended();
         let mut tally = self.tally.lock();
         tally.running -= 1;
-        if let Err(panic) = ended {
+        if let Err(panic) = outcome {
             tally.panic.get_or_insert(panic);
         }
         if tally.running == 0 {
