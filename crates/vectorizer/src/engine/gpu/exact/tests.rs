@@ -69,7 +69,7 @@ fn near_ties_are_answered_as_a_query_alone_is() {
     let queries = even(&mut numbers, dimension, 66);
     for scoring in SCORINGS {
         let mut engine = engine(layout(dimension, scoring), &data);
-        check(&engine, &queries, 10, &[8, 9, 32, 64, 65]);
+        check(&engine, &queries, 10, &[8, 9, 32, 65]);
         assert!(scanned_again(&engine) > 0, "these are no near ties");
         // What a device without products does, and one whose products leave everything open.
         engine.products = Products::by(Way::Never);
@@ -110,7 +110,7 @@ fn near_ties_are_answered_alike_for_every_length_of_answer() {
     let queries = even(&mut numbers, dimension, 12);
     for scoring in SCORINGS {
         let engine = engine(layout(dimension, scoring), &data);
-        for k in [1, 26, 65, 128, 244, 250, 251, 256, 300] {
+        for k in [1, 65, 250, 256, 300] {
             check(&engine, &queries, k, &[12]);
         }
     }
