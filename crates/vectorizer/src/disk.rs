@@ -57,7 +57,7 @@ impl File {
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`], or the system refused.
-    #[allow(dead_code, reason = "for files that others read")]
+    #[cfg(test)]
     pub(crate) fn create_new(path: &Path) -> io::Result<Self> {
         Self::open_with(path, OpenOptions::new().write(true).create_new(true))
     }
@@ -85,7 +85,6 @@ impl File {
     }
 
     /// For what changes no bytes: permissions, metadata.
-    #[allow(dead_code, reason = "for files whose permissions matter")]
     pub(crate) fn get_ref(&self) -> &fs::File {
         &self.file
     }
