@@ -85,8 +85,11 @@ fn every_size_is_answered_by_products_alone() {
                 let queries = if rows * dimension > 100_000 { 11 } else { 130 };
                 let queries = numbers.reals(queries * dimension);
                 for k in [0, 1, 10, rows, rows + 1] {
-                    let answered = check(engine(layout, &data), &queries, k, None);
                     let by_products = k > 0 && k.min(rows) <= LONGEST;
+                    // Longer answers are not theirs, and cost much where a processor imitates a GPU.
+                    let few = queries.len().min(9 * dimension);
+                    let queries = &queries[..if by_products { queries.len() } else { few }];
+                    let answered = check(engine(layout, &data), queries, k, None);
                     let expected = if by_products {
                         (queries.len() / dimension) as u64
                     } else {
