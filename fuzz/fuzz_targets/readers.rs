@@ -19,13 +19,15 @@ fn read(path: &Path) {
         drop(truth::read(path, queries, 3, 100));
     }
     if let Ok(mut ids) = IdFile::open(path) {
-        let count = ids.count();
+        let (count, mut read) = (ids.count(), 0);
         while let Ok(some) = ids.read(100) {
             if some.is_empty() {
                 break;
             }
+            read += some.len();
         }
-        assert!(count > 0);
+        // A file without ids is one too.
+        assert!(read <= count);
     }
 }
 
