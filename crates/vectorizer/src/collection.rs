@@ -119,8 +119,6 @@ pub struct Collection {
 
 #[derive(Debug, Default)]
 struct Writer {
-    /// Slots linked since everything was last seen to be reachable.
-    unmended: usize,
     /// Whether everything is known to be reachable; of a graph that came from elsewhere it is not.
     mended: bool,
     /// Slots that the graph's file links; 0 if there is none.
@@ -370,8 +368,8 @@ impl Collection {
         &self.options
     }
 
-    /// Proves that the graph keeps its rules; see [`HnswGraph::check`]. Slots linked by the latest small additions may not
-    /// all be reachable yet: [`Collection::optimize`] sees to that.
+    /// Proves that the graph keeps its rules; see [`HnswGraph::check`]. Slots linked since the latest [`Collection::optimize`] or
+    /// [`Collection::flush`] may be out of reach until the next: reachability is proven where there are none.
     ///
     /// # Errors
     /// [`VectorizerError::GraphDamaged`] names the first broken rule; or the device failed.

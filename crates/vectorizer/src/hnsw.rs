@@ -18,7 +18,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::{CollectionOptions, HnswConfig, SearchPath, check_threads};
-use crate::engine::{Attachment, Counters, Entry, LinkBatch, Staged, slot};
+use crate::engine::{Counters, Entry, LinkBatch, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
 use crate::gpu::metal_buffer_pool::MetalBufferPool;
@@ -85,6 +85,8 @@ pub struct HnswGraph {
     entry: Option<Entry>,
     /// Linked slots that were taken out since the graph was last built: their links are still made up for.
     taken_out: usize,
+    /// Slots linked since everything was last seen to be reachable.
+    unmended: usize,
     exact_queries: AtomicU64,
     graph_queries: AtomicU64,
     filtered_queries: AtomicU64,
@@ -122,6 +124,7 @@ impl HnswGraph {
             levels: Vec::new(),
             entry: None,
             taken_out: 0,
+            unmended: 0,
             exact_queries: AtomicU64::new(0),
             graph_queries: AtomicU64::new(0),
             filtered_queries: AtomicU64::new(0),
@@ -180,6 +183,7 @@ impl HnswGraph {
             levels: self.levels.clone(),
             entry: self.entry,
             taken_out: self.taken_out,
+            unmended: self.unmended,
             exact_queries: count(&self.exact_queries),
             graph_queries: count(&self.graph_queries),
             filtered_queries: count(&self.filtered_queries),
@@ -247,6 +251,7 @@ impl HnswGraph {
         self.levels.clear();
         self.entry = None;
         self.taken_out = 0;
+        self.unmended = 0;
         Ok(())
     }
 
@@ -297,6 +302,7 @@ impl HnswGraph {
                 self.entry = Some(Entry { slot, level });
             }
         }
+        self.unmended += batch.levels.len();
         self.levels.extend(batch.levels);
         Ok(())
     }
@@ -304,9 +310,7 @@ impl HnswGraph {
     fn mend(&mut self) -> Result<()> {
         loop {
             let mend = self.stage_mend()?;
-            if !mend.attachments.is_empty() {
-                self.commit_mend(&mend.attachments)?;
-            }
+            self.commit_mend(&mend)?;
             if mend.complete {
                 return Ok(());
             }
@@ -324,17 +328,35 @@ impl HnswGraph {
         topology::mend(self.storage.engine(), &self.levels, entry)
     }
 
-    pub(crate) fn commit_mend(&mut self, attachments: &[Attachment]) -> Result<()> {
-        self.storage.engine_mut().attach(attachments)
+    pub(crate) fn commit_mend(&mut self, mend: &Mend) -> Result<()> {
+        if !mend.attachments.is_empty() {
+            self.storage.engine_mut().attach(&mend.attachments)?;
+        }
+        if mend.complete {
+            self.unmended = 0;
+        }
+        Ok(())
     }
 
-    /// Proves that the graph keeps its rules: degrees within bounds, no link to itself and none twice, levels right,
-    /// everything reachable from the entry point on every level. Cost: reads all links back, one pass.
+    /// How many slots were linked since everything was last seen to be reachable.
+    pub(crate) fn unmended(&self) -> usize {
+        self.unmended
+    }
+
+    /// Says how many that are. It is for whoever brings links from a graph in which not everything is known to be reachable.
+    pub(crate) fn set_unmended(&mut self, slots: usize) {
+        self.unmended = slots;
+    }
+
+    /// Proves that the graph keeps its rules: degrees within bounds, no link to itself and none twice, levels right, and everything
+    /// reachable from the entry point on every level. Between the batches of a build a slot may be out of reach: reachability is
+    /// proven where the build has ended. Cost: reads all links back, one pass.
     ///
     /// # Errors
     /// [`VectorizerError::GraphDamaged`] names the first broken rule; or the device failed.
     pub fn check(&self) -> Result<()> {
-        topology::check(self.storage.engine(), &self.levels, self.entry)
+        let reachable = self.unmended == 0;
+        topology::check(self.storage.engine(), &self.levels, self.entry, reachable)
     }
 
     /// The vector in `slot` as it was added; `None` if there is none.

@@ -451,10 +451,10 @@ impl Collection {
         let Some(store) = &self.store else {
             return Ok(());
         };
-        let linked = self.state.read().graph.linked();
-        if store.is_read_only()
-            || (linked == writer.kept && writer.unmended == 0 && !writer.changed)
-        {
+        let state = self.state.read();
+        let (linked, unmended) = (state.graph.linked(), state.graph.unmended());
+        drop(state);
+        if store.is_read_only() || (linked == writer.kept && unmended == 0 && !writer.changed) {
             return Ok(());
         }
         if linked == 0 {
@@ -486,7 +486,7 @@ impl Collection {
 
     /// A file is for a graph in which everything can be reached.
     fn mend_what_is_new(&self, writer: &mut Writing<'_>) -> Result<()> {
-        if writer.unmended > 0 {
+        if self.state.read().graph.unmended() > 0 {
             self.mend(writer)?;
         }
         Ok(())

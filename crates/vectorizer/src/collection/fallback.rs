@@ -191,9 +191,10 @@ impl Collection {
             FallbackPolicy::Mirror if (full || lost) && !on_cpu => {
                 let mirror = self.state.write().mirror.take();
                 match mirror {
-                    Some(mirror) => {
+                    Some(mut mirror) => {
                         if !mirror.in_step {
-                            writer.unmended = mirror.graph.linked();
+                            let linked = mirror.graph.linked();
+                            mirror.graph.set_unmended(linked);
                         }
                         writer.mended = false;
                         self.move_down(&error, Some(mirror.graph))
@@ -211,7 +212,6 @@ impl Collection {
     fn move_down_from_store(&self, writer: &mut Writing<'_>, error: VectorizerError) -> Result<()> {
         match self.read_from_store(&Context::cpu().with_limit(None)) {
             Ok(graph) => {
-                writer.unmended = 0;
                 writer.mended = false;
                 writer.changed = true;
                 self.move_down(&error, Some(graph))
@@ -333,10 +333,12 @@ impl Collection {
             Some(mirror) if mirror.in_step => Ok(()),
             Some(_) => {
                 let topology = state.graph.topology()?;
+                let unmended = state.graph.unmended();
                 drop(state);
                 let mut state = self.state.write();
                 if let Some(mirror) = &mut state.mirror {
                     mirror.graph.restore_topology(topology)?;
+                    mirror.graph.set_unmended(unmended);
                     mirror.in_step = true;
                 }
                 Ok(())

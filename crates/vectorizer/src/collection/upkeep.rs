@@ -161,9 +161,9 @@ impl Collection {
         state.links_changed();
         let now = state.graph.progress();
         drop(state);
-        writer.unmended += now.linked - before;
         writer.mended = false;
-        if now.linked - before == waiting && writer.unmended * MEND_SHARE >= now.linked {
+        let unmended = self.state.read().graph.unmended();
+        if now.linked - before == waiting && unmended * MEND_SHARE >= now.linked {
             self.mend(writer)?;
         }
         Ok(Some(now))
@@ -173,13 +173,13 @@ impl Collection {
     pub(super) fn mend(&self, writer: &mut Writing<'_>) -> Result<()> {
         loop {
             let mend = self.state.read().graph.stage_mend()?;
+            let mut state = self.state.write();
+            state.graph.commit_mend(&mend)?;
             if !mend.attachments.is_empty() {
-                let mut state = self.state.write();
-                state.graph.commit_mend(&mend.attachments)?;
                 state.links_changed();
             }
+            drop(state);
             if mend.complete {
-                writer.unmended = 0;
                 writer.mended = true;
                 return Ok(());
             }
@@ -220,7 +220,6 @@ impl Collection {
         state.renumber(&numbers);
         state.mirror = None;
         drop(state);
-        writer.unmended = 0;
         writer.hopeless = 0;
         // No reader waits while its memory is given back.
         drop(old);

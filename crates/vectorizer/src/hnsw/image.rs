@@ -51,6 +51,7 @@ impl HnswGraph {
         engine.put_links(&levels, &links)?;
         self.levels = levels;
         self.entry = entry;
+        self.unmended = 0;
         Ok(())
     }
 
@@ -205,6 +206,30 @@ mod tests {
             let mut low_target = good.clone();
             low_target.links[1].rows[0] = low as u32;
             graph.restore_topology(low_target).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_damage_only_where_a_build_has_ended() {
+        for context in contexts() {
+            let mut graph = built(&context, 300);
+            let mut lost = graph.topology().unwrap();
+            let low = lost.levels.iter().position(|level| *level == 0).unwrap();
+            let degree = lost.links[0].degree;
+            for row in lost.links[0].rows.chunks_exact_mut(degree) {
+                if let Some(place) = row.iter().position(|to| *to == low as u32) {
+                    row[place..].fill(NO_SLOT);
+                }
+            }
+            graph.restore_topology(lost).unwrap();
+            let error = graph.check().unwrap_err();
+            assert!(error.to_string().contains("cannot be reached"), "{error}");
+            graph.set_unmended(1);
+            graph.check().unwrap();
+            // The end of a build attaches it, and proves it again.
+            graph.build(|_| ControlFlow::Continue(())).unwrap();
+            assert_eq!(graph.unmended(), 0);
+            graph.check().unwrap();
         }
     }
 }

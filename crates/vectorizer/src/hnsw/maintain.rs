@@ -45,6 +45,7 @@ impl HnswGraph {
             levels: Vec::new(),
             entry: None,
             taken_out: 0,
+            unmended: 0,
             exact_queries: count(&self.exact_queries),
             graph_queries: count(&self.graph_queries),
             filtered_queries: count(&self.filtered_queries),

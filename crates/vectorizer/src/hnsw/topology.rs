@@ -234,8 +234,13 @@ fn rows_of(engine: &dyn Engine, level: &Level<'_>, ranks: &[usize]) -> Result<Ve
     Ok(rows)
 }
 
-/// Proves the rules of the module's first line.
-pub(super) fn check(engine: &dyn Engine, levels: &[u8], entry: Option<Entry>) -> Result<()> {
+/// Proves the rules of the module's first line; that everything can be reached only where it has to be `reachable` by now.
+pub(super) fn check(
+    engine: &dyn Engine,
+    levels: &[u8],
+    entry: Option<Entry>,
+    reachable: bool,
+) -> Result<()> {
     check_entry(levels, entry)?;
     let Some(entry) = entry else {
         return Ok(());
@@ -243,7 +248,9 @@ pub(super) fn check(engine: &dyn Engine, levels: &[u8], entry: Option<Entry>) ->
     for number in 0..=entry.level {
         let level = Level::read(engine, levels, number)?;
         check_level(&level, engine.layout().degree(number), number)?;
-        check_reach(&level, number, entry)?;
+        if reachable {
+            check_reach(&level, number, entry)?;
+        }
     }
     Ok(())
 }

@@ -96,7 +96,6 @@ impl Collection {
         }
         let home = self.home()?;
         let back = self.read_from_store(&self.context.moved_to(home.clone()))?;
-        writer.unmended = 0;
         writer.mended = false;
         writer.changed = true;
         let lost = {
