@@ -274,12 +274,12 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// The device failed.
     fn links(&self, level: usize) -> Result<LevelLinks>;
 
-    /// Whether links on `level` lead from `start` to every slot there, where the device finds that out quickly; `false` says nothing,
+    /// Whether links on `level` lead from `start` to `slots` slots, all there are to be reached, where the device finds that out quickly; `false` says nothing,
     /// and whoever has to know reads the links.
     ///
     /// # Errors
     /// No room for the transient buffers, or the device failed.
-    fn reaches_all(&self, _level: usize, _start: u32) -> Result<bool> {
+    fn reaches_all(&self, _level: usize, _start: u32, _slots: usize) -> Result<bool> {
         Ok(false)
     }
 

@@ -3,6 +3,7 @@
 //! The words are those of the paper (Malkov and Yashunin, arXiv 1603.09320); the way of building in batches is that of
 //! ParlayANN (arXiv 2305.04359) and Jasper (arXiv 2601.07048).
 //!
+//! - `copies`: equal vectors, of which the first is linked for all.
 //! - `levels`: on which level a slot lives.
 //! - `plan`: which slots are linked together, and how links are chosen.
 //! - `planner`: whether a search walks the graph or compares everything.
@@ -18,7 +19,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::{CollectionOptions, HnswConfig, SearchPath, check_threads};
-use crate::engine::{Counters, Entry, LinkBatch, Staged, slot};
+use crate::engine::{Counters, Entry, LinkBatch, SlotSet, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
 use crate::gpu::metal_buffer_pool::MetalBufferPool;
@@ -26,6 +27,7 @@ use crate::gpu::tuning::Tuning;
 use crate::models::DistanceMetric;
 use crate::storage::{StagedRows, VectorStorage};
 
+mod copies;
 mod image;
 mod levels;
 mod maintain;
@@ -36,6 +38,7 @@ mod spread;
 mod stats;
 mod topology;
 
+use copies::Copies;
 pub use image::Topology;
 pub use stats::{Answer, GraphStats};
 use topology::Mend;
@@ -83,6 +86,7 @@ pub struct HnswGraph {
     /// Levels of the linked slots.
     levels: Vec<u8>,
     entry: Option<Entry>,
+    copies: Copies,
     /// Linked slots that were taken out since the graph was last built: their links are still made up for.
     taken_out: usize,
     /// Slots linked since everything was last seen to be reachable.
@@ -102,6 +106,8 @@ pub struct HnswGraph {
 pub(crate) struct StagedBatch {
     links: Staged,
     levels: Vec<u8>,
+    /// Those of the slots that are copies, each with the first of its vector.
+    copies: Vec<(u32, u32)>,
 }
 
 impl HnswGraph {
@@ -123,6 +129,7 @@ impl HnswGraph {
             seed: options.seed,
             levels: Vec::new(),
             entry: None,
+            copies: Copies::default(),
             taken_out: 0,
             unmended: 0,
             exact_queries: AtomicU64::new(0),
@@ -182,6 +189,7 @@ impl HnswGraph {
             seed: self.seed,
             levels: self.levels.clone(),
             entry: self.entry,
+            copies: self.copies.clone(),
             taken_out: self.taken_out,
             unmended: self.unmended,
             exact_queries: count(&self.exact_queries),
@@ -250,6 +258,7 @@ impl HnswGraph {
         self.storage.engine_mut().clear_links()?;
         self.levels.clear();
         self.entry = None;
+        self.copies = Copies::default();
         self.taken_out = 0;
         self.unmended = 0;
         Ok(())
@@ -279,17 +288,30 @@ impl HnswGraph {
             .room_for_links(largest, &step.selection);
         self.storage.device().admit(room)?;
         let slots = first..first + slot(step.slots);
+        let copies = slots.clone();
+        let copies: Vec<(u32, u32)> = copies
+            .filter_map(|copy| Some((copy, self.storage.first_of(copy)?)))
+            .collect();
+        let unlinked: SlotSet = copies.iter().map(|(copy, _)| *copy).collect();
         let levels: Vec<u8> = slots
-            .map(|slot| levels::level(self.seed, slot, &self.config))
+            .map(|slot| match unlinked.contains(slot) {
+                true => 0,
+                false => levels::level(self.seed, slot, &self.config),
+            })
             .collect();
         let batch = LinkBatch {
             first,
             levels: &levels,
+            unlinked: &unlinked,
             entry: self.entry,
             selection: step.selection,
         };
         let links = self.storage.engine().stage_links(&batch)?;
-        Ok(Some(StagedBatch { links, levels }))
+        Ok(Some(StagedBatch {
+            links,
+            levels,
+            copies,
+        }))
     }
 
     /// Shows a staged batch; nothing else may have been linked since it was staged.
@@ -301,6 +323,9 @@ impl HnswGraph {
             if self.entry.is_none_or(|entry| level > entry.level) {
                 self.entry = Some(Entry { slot, level });
             }
+        }
+        for (copy, first) in batch.copies {
+            self.copies.insert(copy, first);
         }
         self.unmended += batch.levels.len();
         self.levels.extend(batch.levels);
@@ -325,7 +350,12 @@ impl HnswGraph {
                 ..Mend::default()
             });
         };
-        topology::mend(self.storage.engine(), &self.levels, entry)
+        topology::mend(
+            self.storage.engine(),
+            &self.levels,
+            self.copies.all(),
+            entry,
+        )
     }
 
     pub(crate) fn commit_mend(&mut self, mend: &Mend) -> Result<()> {
@@ -349,14 +379,20 @@ impl HnswGraph {
     }
 
     /// Proves that the graph keeps its rules: degrees within bounds, no link to itself and none twice, levels right, and everything
-    /// reachable from the entry point on every level. Between the batches of a build a slot may be out of reach: reachability is
-    /// proven where the build has ended. Cost: reads all links back, one pass.
+    /// reachable from the entry point on every level, but for slots whose vector equals that of an earlier one: they have no links, and
+    /// are found through that one. Between the batches of a build a slot may be out of reach: reachability is proven where the build has
+    /// ended. Cost: reads all links back, one pass.
     ///
     /// # Errors
     /// [`VectorizerError::GraphDamaged`] names the first broken rule; or the device failed.
     pub fn check(&self) -> Result<()> {
         let reachable = self.unmended == 0;
-        topology::check(self.storage.engine(), &self.levels, self.entry, reachable)
+        topology::check(
+            self.storage.engine(),
+            &self.levels,
+            self.entry,
+            reachable.then(|| self.copies.all()),
+        )
     }
 
     /// The vector in `slot` as it was added; `None` if there is none.
@@ -409,7 +445,8 @@ impl HnswGraph {
         &self.storage
     }
 
-    /// The links of one level, read back: a row for each slot of that level or a higher one, in the order of slots.
+    /// The links of one level, read back: a row for each slot of that level or a higher one, in the order of slots. The row of a slot whose
+    /// vector equals that of an earlier one is empty.
     ///
     /// # Errors
     /// The device failed.

@@ -10,8 +10,10 @@ use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
 use crate::models::DistanceMetric;
 
+mod equal;
 mod originals;
 
+use equal::{EqualRows, Mark};
 use originals::{Originals, StagedOriginals};
 
 /// The bound on a vector's squared length for Euclidean and the dot product: beyond it f32 distances could overflow.
@@ -55,6 +57,7 @@ pub struct VectorStorage {
     /// Makes vectors unit.
     pool: Pool,
     originals: Option<Originals>,
+    equal: EqualRows,
 }
 
 /// Where vectors come from.
@@ -71,6 +74,7 @@ enum Door {
 pub(crate) struct StagedRows {
     rows: Staged,
     originals: Option<StagedOriginals>,
+    marks: Vec<Mark>,
 }
 
 impl VectorStorage {
@@ -113,6 +117,7 @@ impl VectorStorage {
             threads: options.threads,
             pool: Pool::new(options.threads, Purpose::Build),
             originals,
+            equal: EqualRows::default(),
         })
     }
 
@@ -155,10 +160,12 @@ impl VectorStorage {
         if count > 0 {
             self.device.admit(self.engine.room_for_rows(count))?;
         }
+        let dimension = self.dimension();
         let Some(originals) = &self.originals else {
             return Ok(StagedRows {
                 rows: self.engine.stage_rows(rows)?,
                 originals: None,
+                marks: EqualRows::stage(rows, dimension, &self.pool),
             });
         };
         let mut units = rows.to_vec();
@@ -166,6 +173,7 @@ impl VectorStorage {
         Ok(StagedRows {
             rows: self.engine.stage_rows(&units)?,
             originals: Some(staged),
+            marks: EqualRows::stage(&units, dimension, &self.pool),
         })
     }
 
@@ -176,6 +184,7 @@ impl VectorStorage {
         if let (Some(originals), Some(staged)) = (&mut self.originals, staged.originals) {
             originals.commit(staged);
         }
+        self.equal.commit(slot(first), &staged.marks);
         slot(first)..slot(self.len())
     }
 
@@ -189,6 +198,7 @@ impl VectorStorage {
             threads: self.threads,
             pool: self.pool.clone(),
             originals: self.originals.as_ref().map(|all| all.only(alive)),
+            equal: self.equal.only(alive, self.len()),
         };
         only.engine.reserve(alive.len());
         let count = (MOVE_VALUES / layout.dimension).max(1);
@@ -433,7 +443,13 @@ impl VectorStorage {
             threads,
             pool: Pool::new(threads, Purpose::Build),
             originals: self.originals.clone(),
+            equal: self.equal.clone(),
         })
+    }
+
+    /// The first of the slots whose vector is, as it is compared, that of `slot` bit for bit, if that is another one.
+    pub(crate) fn first_of(&self, slot: u32) -> Option<u32> {
+        self.equal.first_of(slot)
     }
 
     pub(crate) fn engine(&self) -> &dyn Engine {

@@ -274,8 +274,8 @@ impl Engine for GpuEngine {
         self.graph.read(&self.device, level)
     }
 
-    fn reaches_all(&self, level: usize, start: u32) -> Result<bool> {
-        self.reaches(level, start)
+    fn reaches_all(&self, level: usize, start: u32, slots: usize) -> Result<bool> {
+        self.reaches(level, start, slots as u64)
     }
 
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()> {

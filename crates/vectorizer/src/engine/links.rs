@@ -1,6 +1,6 @@
 //! Links between slots: how they are chosen, a batch of slots that get some, and what changes in those that are there.
 
-use crate::engine::{Entry, Layout};
+use crate::engine::{Entry, Layout, SlotSet};
 use crate::error::{Result, VectorizerError};
 
 /// How links are chosen among candidates. The same for both engines, so that their graphs are the same.
@@ -34,10 +34,22 @@ pub(crate) struct LinkBatch<'a> {
     pub first: u32,
     /// The levels of the new slots, in order; its length is the batch's.
     pub levels: &'a [u8],
+    /// Those of the new slots whose rows stay empty, and that nothing is linked to: copies of an earlier slot's vector. Their level is 0.
+    pub unlinked: &'a SlotSet,
     /// Where walks begin; `None` makes this the seed: candidates are the exact neighbours within the batch.
     pub entry: Option<Entry>,
     /// How links are chosen. On the levels above 0, whose rows are half as wide, every number of links is halved, rounding up.
     pub selection: Selection,
+}
+
+impl LinkBatch<'_> {
+    /// The new slots that are linked on `level`, in order.
+    pub(crate) fn members(&self, level: usize) -> impl Iterator<Item = u32> {
+        (self.first..)
+            .zip(self.levels)
+            .filter(move |(slot, of)| usize::from(**of) >= level && !self.unlinked.contains(*slot))
+            .map(|(slot, _)| slot)
+    }
 }
 
 /// The links of one level, read back: for `check`, for reachability, for files.

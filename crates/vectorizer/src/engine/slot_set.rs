@@ -32,8 +32,11 @@ pub struct SlotSet {
 impl SlotSet {
     /// Nothing.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            words: Vec::new(),
+            len: 0,
+        }
     }
 
     /// Slots `0..count`; of a larger count than [`MAX_SLOTS`] those that there can be.

@@ -1,8 +1,8 @@
 //! A graph away from its device: read back, checked, and put back on this device or another.
 
-use super::{HnswGraph, topology};
+use super::{Copies, HnswGraph, topology};
 use crate::config::MAX_LEVEL;
-use crate::engine::{Entry, LevelLinks};
+use crate::engine::{Entry, LevelLinks, NO_SLOT, SlotSet};
 use crate::error::{Result, VectorizerError};
 
 /// Everything that is a graph's and not its vectors': what a file keeps, and what moves to another device.
@@ -33,6 +33,20 @@ impl HnswGraph {
         })
     }
 
+    /// The graph as it is, read back, for a program that knows no [copies](super::copies): these are linked, too.
+    pub(crate) fn topology_with_copies(&self) -> Result<Topology> {
+        let mut topology = self.topology()?;
+        if let Some(entry) = topology.entry
+            && !self.copies.is_empty()
+        {
+            let bottom = topology.links.remove(0);
+            let pairs = self.copies.pairs();
+            let bottom = topology::attach_copies(&self.levels, entry, bottom, &pairs)?;
+            topology.links.insert(0, bottom);
+        }
+        Ok(topology)
+    }
+
     /// Puts a graph in the place of the one there is. It links the first vectors; those behind are a tail. The vectors have to be those
     /// it was built over, or searches find little. That everything can be reached is not asked for: see [`HnswGraph::check`].
     ///
@@ -49,10 +63,35 @@ impl HnswGraph {
         } = topology;
         let engine = self.storage.engine_mut();
         engine.put_links(&levels, &links)?;
+        self.copies = self.copies_in(&levels, entry, &links);
         self.levels = levels;
         self.entry = entry;
         self.unmended = 0;
         Ok(())
+    }
+
+    /// Which of the slots are copies that nothing is linked to: a graph from elsewhere may have linked its copies.
+    fn copies_in(&self, levels: &[u8], entry: Option<Entry>, links: &[LevelLinks]) -> Copies {
+        let mut copies = Copies::default();
+        let (Some(level), Some(entry)) = (links.first(), entry) else {
+            return copies;
+        };
+        let rows = (0..).zip(level.rows.chunks_exact(level.degree));
+        let alone = rows.filter(|(slot, row)| {
+            row[0] == NO_SLOT && levels[*slot as usize] == 0 && *slot != entry.slot
+        });
+        let alone = alone.filter_map(|(slot, _)| Some((slot, self.storage.first_of(slot)?)));
+        let alone: Vec<(u32, u32)> = alone.collect();
+        if alone.is_empty() {
+            return copies;
+        }
+        let linked: SlotSet = level.rows.iter().copied().collect();
+        for (copy, first) in alone {
+            if !linked.contains(copy) {
+                copies.insert(copy, first);
+            }
+        }
+        copies
     }
 
     /// Says whether a graph keeps the rules of this one's, but for how many vectors there are.
@@ -75,7 +114,6 @@ impl HnswGraph {
 mod tests {
     use super::*;
     use crate::config::{CollectionOptions, HnswConfig, SearchOptions, SearchPath};
-    use crate::engine::NO_SLOT;
     use crate::gpu::context::Context;
     use crate::models::DistanceMetric;
     use std::ops::ControlFlow;

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{HnswGraph, Topology, plan};
+use super::{Copies, HnswGraph, Topology, plan};
 use crate::engine::{Counters, Entry, LevelLinks, NO_SLOT, SlotSet, slot};
 use crate::error::Result;
 
@@ -44,6 +44,7 @@ impl HnswGraph {
             seed: self.seed,
             levels: Vec::new(),
             entry: None,
+            copies: Copies::default(),
             taken_out: 0,
             unmended: 0,
             exact_queries: count(&self.exact_queries),
@@ -53,20 +54,38 @@ impl HnswGraph {
             last_path: count(&self.last_path),
             earlier: self.counters(),
         };
-        let living = alive.iter_in(0..slot(self.linked()));
-        let levels: Vec<u8> = living.map(|slot| self.levels[slot as usize]).collect();
-        let taken_out = self.taken_out + self.linked() - levels.len();
+        // A copy whose vector's first is dead takes that one's place, with its links.
+        let heirs = self.copies.heirs(alive);
+        let linked = SlotSet::full(self.linked());
+        let mut rows = alive.clone();
+        rows.intersect(&linked);
+        rows.subtract(self.copies.all());
+        for first in heirs.keys() {
+            rows.insert(*first);
+        }
+        let with_links = self.linked() - self.copies.all().len();
+        let taken_out = self.taken_out + with_links - rows.len();
         let small = fresh.len() <= plan::all_seed(self.dimension(), &self.config);
         let kept = if small { KEPT_OF_SMALL } else { KEPT };
-        if (levels.len() as f64) < kept * (levels.len() + taken_out) as f64 {
+        if (rows.len() as f64) < kept * (rows.len() + taken_out) as f64 {
             fresh.build(|_| ControlFlow::Continue(()))?;
             return Ok(fresh);
+        }
+        let mut numbers = alive.numbering(self.linked());
+        for (first, copy) in &heirs {
+            numbers[*first as usize] = numbers[*copy as usize];
+        }
+        let mut levels = vec![0; alive.count_in(0..slot(self.linked()))];
+        for slot in rows.iter() {
+            levels[numbers[slot as usize] as usize] = self.levels[slot as usize];
         }
         let Some(top) = levels.iter().copied().max() else {
             return Ok(fresh);
         };
-        let numbers = alive.numbering(self.linked());
-        let links = (0..=usize::from(top)).map(|level| self.links_among(level, alive, &numbers));
+        let links = (0..=usize::from(top)).map(|level| {
+            let places = levels.iter().map(|of| usize::from(*of) >= level).collect();
+            self.links_among(level, &rows, &numbers, places)
+        });
         let links = links.collect::<Result<_>>()?;
         let entry = levels.iter().position(|level| *level == top);
         fresh.restore_topology(Topology {
@@ -84,13 +103,36 @@ impl HnswGraph {
         Ok(fresh)
     }
 
-    /// The links of a level without the dead, in the new numbers of the living.
-    fn links_among(&self, level: usize, alive: &SlotSet, numbers: &[u32]) -> Result<LevelLinks> {
+    /// The links that the slots of `rows` have on a level among themselves, in new numbers: a row for each number that is there, in order. The rows of
+    /// copies are empty.
+    fn links_among(
+        &self,
+        level: usize,
+        rows: &SlotSet,
+        numbers: &[u32],
+        there: Vec<bool>,
+    ) -> Result<LevelLinks> {
         let engine = self.storage.engine();
         let selection = plan::selection(&self.config);
-        let mut links = engine.links_without_dead(level, alive, &selection)?;
-        for link in links.rows.iter_mut().filter(|link| **link != NO_SLOT) {
-            *link = numbers[*link as usize];
+        let old = engine.links_without_dead(level, rows, &selection)?;
+        let mut places = Vec::with_capacity(there.len());
+        let mut count = 0;
+        for there in there {
+            places.push(count);
+            count += usize::from(there);
+        }
+        let mut links = LevelLinks {
+            degree: old.degree,
+            rows: vec![NO_SLOT; count * old.degree],
+        };
+        let of_level = |slot: &u32| usize::from(self.levels[*slot as usize]) >= level;
+        let slots = rows.iter().filter(of_level);
+        for (slot, row) in slots.zip(old.rows.chunks_exact(old.degree)) {
+            let place = places[numbers[slot as usize] as usize];
+            let to = &mut links.rows[place * old.degree..][..old.degree];
+            for (to, link) in to.iter_mut().zip(row).filter(|(_, link)| **link != NO_SLOT) {
+                *to = numbers[*link as usize];
+            }
         }
         Ok(links)
     }

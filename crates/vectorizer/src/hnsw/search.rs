@@ -113,12 +113,15 @@ impl HnswGraph {
             k: walk.k.max(seen).min(self.linked()),
             ..walk
         };
-        let walked = self.storage.engine().walk(queries, &walk, allowed)?;
+        let findable = allowed.map(|allowed| self.copies.walked(allowed));
+        let engine = self.storage.engine();
+        let walked = engine.walk(queries, &walk, findable.as_deref())?;
         let cosine = self.metric() == DistanceMetric::Cosine;
         let spread: Vec<bool> = walked
             .iter()
             .map(|hits| judged && spread::is_even(hits, cosine))
             .collect();
+        let walked = self.copies.named(walked, k, allowed);
         let hits = if self.linked() == self.len() {
             walked
         } else {

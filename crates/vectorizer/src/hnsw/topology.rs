@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use heirs::Heirs;
 
 use crate::engine::prefetch::prefetch;
-use crate::engine::{Attachment, Engine, Entry, Layout, LevelLinks, NO_SLOT, Walk, slot};
+use crate::engine::{
+    Attachment, Engine, Entry, Layout, LevelLinks, NO_SLOT, Neighbor, SlotSet, Walk, slot,
+};
 use crate::error::{Result, VectorizerError};
 
 mod heirs;
@@ -133,16 +135,22 @@ pub(crate) struct Mend {
 }
 
 /// Links that make slots reachable from the entry point which are not: each from the nearest reachable slot that has a place
-/// for it. None if everything is reached. Where many are lost together, their links become places for the next call.
+/// for it. None if everything is reached but `copies`, which are found through others. Where many are lost together, their links become places for the next call.
 ///
 /// Cost: a moment where the device itself finds that nothing is lost; else reads all links back, and looks at each once.
-pub(super) fn mend(engine: &dyn Engine, levels: &[u8], entry: Entry) -> Result<Mend> {
+pub(super) fn mend(
+    engine: &dyn Engine,
+    levels: &[u8],
+    copies: &SlotSet,
+    entry: Entry,
+) -> Result<Mend> {
     let mut mend = Mend {
         attachments: Vec::new(),
         complete: true,
     };
     for number in 0..=entry.level {
-        mend.complete &= attach_level(engine, levels, entry, number, &mut mend.attachments)?;
+        let lost = &mut mend.attachments;
+        mend.complete &= attach_level(engine, levels, copies, entry, number, lost)?;
     }
     Ok(mend)
 }
@@ -151,11 +159,16 @@ pub(super) fn mend(engine: &dyn Engine, levels: &[u8], entry: Entry) -> Result<M
 fn attach_level(
     engine: &dyn Engine,
     levels: &[u8],
+    copies: &SlotSet,
     entry: Entry,
     number: usize,
     attachments: &mut Vec<Attachment>,
 ) -> Result<bool> {
-    match engine.reaches_all(number, entry.slot) {
+    let there = levels
+        .iter()
+        .filter(|height| usize::from(**height) >= number);
+    let members = there.count() - if number == 0 { copies.len() } else { 0 };
+    match engine.reaches_all(number, entry.slot, members) {
         Ok(true) => return Ok(true),
         Ok(false) => {}
         // Links can be read back through less memory than it takes to look on the device.
@@ -170,7 +183,7 @@ fn attach_level(
     reach.spread(&level, start);
     let most = ATTACH_BLOCK.max(level.members.len() / ROUND_SHARE);
     let lost: Vec<usize> = (0..level.members.len())
-        .filter(|rank| !reach.reached[*rank])
+        .filter(|rank| !reach.reached[*rank] && !copies.contains(level.members[*rank]))
         .take(most)
         .collect();
     // Straight from the entry point on this level: what such a walk finds is reached.
@@ -200,7 +213,35 @@ fn attach_level(
             attachments.push(attach(&mut level, &mut reach, number, from, place, rank));
         }
     }
-    Ok(reach.count == level.members.len())
+    Ok(reach.count == members)
+}
+
+/// Links `copies`, each with the slot that has its vector, into level 0 of links that were read back, so that a walk that knows of no copies reaches
+/// them: through that slot, and where they are many, through each other.
+pub(super) fn attach_copies(
+    levels: &[u8],
+    entry: Entry,
+    links: LevelLinks,
+    copies: &[(u32, u32)],
+) -> Result<LevelLinks> {
+    let mut level = Level::of(levels, 0, Cow::Owned(links));
+    let mut reach = Reach::new(level.members.len());
+    reach.spread(&level, entry.slot as usize);
+    let mut heirs = Heirs::default();
+    for (copy, first) in copies {
+        let to = *copy as usize;
+        let degree = level.links.degree;
+        level.links.to_mut().rows[to * degree] = *first;
+        let near = [Neighbor {
+            score: 0.0,
+            slot: *first,
+        }];
+        let Some((from, place)) = heirs.place(&level, &reach, &near, to) else {
+            return Err(damaged(format!("there is no room to reach slot {copy}")));
+        };
+        attach(&mut level, &mut reach, 0, from, place, to);
+    }
+    Ok(level.links.into_owned())
 }
 
 /// Writes the link `from` -> `to` (ranks) into the copy of the level, and reaches what it leads to.
@@ -234,12 +275,12 @@ fn rows_of(engine: &dyn Engine, level: &Level<'_>, ranks: &[usize]) -> Result<Ve
     Ok(rows)
 }
 
-/// Proves the rules of the module's first line; that everything can be reached only where it has to be `reachable` by now.
+/// Proves the rules of the module's first line; that everything can be reached only where it has to be `reachable` by now, but for these copies.
 pub(super) fn check(
     engine: &dyn Engine,
     levels: &[u8],
     entry: Option<Entry>,
-    reachable: bool,
+    reachable: Option<&SlotSet>,
 ) -> Result<()> {
     check_entry(levels, entry)?;
     let Some(entry) = entry else {
@@ -248,8 +289,8 @@ pub(super) fn check(
     for number in 0..=entry.level {
         let level = Level::read(engine, levels, number)?;
         check_level(&level, engine.layout().degree(number), number)?;
-        if reachable {
-            check_reach(&level, number, entry)?;
+        if let Some(copies) = reachable {
+            check_reach(&level, number, entry, copies)?;
         }
     }
     Ok(())
@@ -336,12 +377,13 @@ fn check_level(level: &Level<'_>, degree: usize, number: usize) -> Result<()> {
     Ok(())
 }
 
-fn check_reach(level: &Level<'_>, number: usize, entry: Entry) -> Result<()> {
+fn check_reach(level: &Level<'_>, number: usize, entry: Entry, copies: &SlotSet) -> Result<()> {
     let mut reach = Reach::new(level.members.len());
     if let Some(start) = level.rank(entry.slot) {
         reach.spread(level, start);
     }
-    match reach.reached.iter().position(|reached| !reached) {
+    let lost = |rank: &usize| !reach.reached[*rank] && !copies.contains(level.members[*rank]);
+    match (0..level.members.len()).find(lost) {
         Some(rank) => Err(damaged(format!(
             "slot {} cannot be reached on level {number}",
             level.members[rank]

@@ -191,3 +191,72 @@ fn a_folder_that_is_no_collection_is_refused_in_words() {
         "{error}"
     );
 }
+
+#[test]
+fn a_graph_with_copies_is_read_and_not_built_again() {
+    for metric in METRICS {
+        let folder = tempfile::tempdir().unwrap();
+        let collection = create(folder.path(), metric);
+        let mut all = vectors(1, 0..600);
+        let copied: Vec<_> = all.iter().step_by(7).map(|of| of.data.clone()).collect();
+        for (number, vector) in all.iter_mut().enumerate().filter(|(n, _)| n % 2 == 1) {
+            vector.data.clone_from(&copied[number % copied.len()]);
+        }
+        collection.add_vectors_batch(&all).unwrap();
+        collection.optimize().unwrap();
+        // The first of some are gone, and their copies stay.
+        collection
+            .delete_batch(&["vector 0", "vector 7", "vector 14"])
+            .unwrap();
+        let wide = SearchOptions {
+            path: SearchPath::Graph,
+            ef: Some(200),
+            ..SearchOptions::default()
+        };
+        let answers = |collection: &Collection| {
+            let asked = copied.iter().take(20);
+            let asked = asked.map(|query| collection.search_with(query, 9, &wide).unwrap());
+            asked.collect::<Vec<_>>()
+        };
+        let expected = answers(&collection);
+        for hits in &expected {
+            assert_eq!(hits.len(), 9);
+        }
+        let linked = collection.stats().graph.linked;
+        collection.close().unwrap();
+        let mut seen = Vec::new();
+        let opened = Collection::open_with(
+            folder.path(),
+            &Context::cpu(),
+            OpenOptions::default(),
+            |now| {
+                seen.push(now);
+                ControlFlow::Continue(())
+            },
+        )
+        .unwrap();
+        assert!(
+            !seen.iter().any(|now| matches!(now, Opening::Linking(_))),
+            "{metric}: {seen:?}"
+        );
+        assert_eq!(opened.stats().graph.linked, linked);
+        opened.check().unwrap();
+        assert_eq!(answers(&opened), expected, "{metric}");
+        opened.optimize().unwrap();
+        opened.check().unwrap();
+        let exact = SearchOptions {
+            path: SearchPath::Exact,
+            ..wide.clone()
+        };
+        for query in copied.iter().take(20) {
+            assert_eq!(
+                opened.search_with(query, 9, &wide).unwrap(),
+                opened.search_with(query, 9, &exact).unwrap(),
+                "{metric}"
+            );
+        }
+        drop(opened);
+        let report = Collection::check_files(folder.path()).unwrap();
+        assert_eq!(report.problems, Vec::<String>::new());
+    }
+}

@@ -1,5 +1,7 @@
 //! Vectors of which there are tens of thousands of copies: zeros of a service that failed for half of the texts.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use vectorizer::engine::SlotSet;
 
@@ -36,6 +38,10 @@ fn worlds(count: usize) -> [(&'static str, DistanceMetric, Vec<f32>); 5] {
     ]
 }
 
+fn slot_count(graph: &HnswGraph) -> u32 {
+    u32::try_from(graph.len()).unwrap()
+}
+
 /// Vectors that look for themselves.
 fn some_of(rows: &[f32], every: usize) -> Vec<f32> {
     let rows = rows.chunks_exact(DIMENSION).step_by(every);
@@ -69,8 +75,113 @@ fn copies_take_no_more_work_than_other_vectors() {
             "{name} {metric}: {distances} scores and {hops} rows of links, expected {scores} and {rows_read} at most"
         );
         let recall = graph_recall(&graph, &rows, &some_of(&rows, 397));
-        // Ordinary vectors: 0.991. Here 0.978 at least; one in ten beside thousands of copies is lost among them (ARCHITECTURE.md).
-        assert!(recall >= 0.97, "{name} {metric}: recall {recall}");
+        // As ordinary vectors.
+        assert!(recall >= 0.99, "{name} {metric}: recall {recall}");
+    }
+}
+
+/// How many of vectors that are asked for do not come first in the answer to themselves.
+fn lost(graph: &HnswGraph, asked: &[f32]) -> usize {
+    let hits = graph.search(asked, 1, &GRAPH).unwrap().hits;
+    hits.iter().filter(|hits| hits[0].score > 0.0).count()
+}
+
+#[test]
+fn what_lies_beside_copies_is_found_as_if_they_were_not_there() {
+    let count = 18_000;
+    let metric = DistanceMetric::Euclidean;
+    for m in [8, 16] {
+        let options = CollectionOptions {
+            hnsw: HnswConfig::with_connections(m),
+            ..CollectionOptions::default()
+        };
+        let reals = random_rows(41, count, DIMENSION);
+        let half = |at: usize| match at % 2 {
+            0 => vec![0.0; DIMENSION],
+            _ => reals[at * DIMENSION..][..DIMENSION].to_vec(),
+        };
+        let few = |at: usize| reals[at % 180 * DIMENSION..][..DIMENSION].to_vec();
+        let twice = |at: usize| reals[at / 2 * DIMENSION..][..DIMENSION].to_vec();
+        type World<'a> = (&'a str, &'a dyn Fn(usize) -> Vec<f32>);
+        let worlds: [World<'_>; 3] = [
+            ("half are zero", &half),
+            ("a hundred of each", &few),
+            ("two of each", &twice),
+        ];
+        for (name, row) in worlds {
+            let rows: Vec<f32> = (0..count).flat_map(row).collect();
+            let mut graph = HnswGraph::new(&Context::cpu(), DIMENSION, metric, options).unwrap();
+            graph.append(&rows).unwrap();
+            graph.build(|_| ControlFlow::Continue(())).unwrap();
+            graph.check().unwrap();
+            let asked = some_of(&rows[DIMENSION..], 82);
+            let lost = lost(&graph, &asked);
+            assert_eq!(lost, 0, "{name}, M {m}: of {}", asked.len() / DIMENSION);
+            // More than there are copies of one, and exactly what is nearest.
+            for k in [99, 101, 300] {
+                let exact = SearchOptions {
+                    path: SearchPath::Exact,
+                    ..GRAPH
+                };
+                let wide = SearchOptions {
+                    ef: Some(400),
+                    ..GRAPH
+                };
+                let [ours, truth] = [&wide, &exact].map(|options| {
+                    let hits = graph.search(&asked[..20 * DIMENSION], k, options).unwrap();
+                    let slots = (0..)
+                        .zip(hits.hits.iter())
+                        .flat_map(|(query, hits)| hits.iter().map(move |hit| (query, hit.slot)));
+                    slots.collect::<BTreeSet<(usize, u32)>>()
+                });
+                let found = ours.intersection(&truth).count();
+                assert!(
+                    found * 1000 >= truth.len() * 995,
+                    "{name}, M {m}, k {k}: {found} of {}",
+                    truth.len()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn copies_are_named_where_they_are_allowed() {
+    let count = 260u32;
+    for context in contexts() {
+        for (name, metric, rows) in worlds(count as usize) {
+            let mut graph = grown(&context, DIMENSION, metric, &rows, 150);
+            // A tail that has copies of what is linked.
+            graph.append(&rows[..50 * DIMENSION]).unwrap();
+            let sets: [(&str, SlotSet); 5] = [
+                ("all", (0..count + 50).collect()),
+                ("not the first ten", (10..count + 50).collect()),
+                ("the second half", (count / 2..count).collect()),
+                ("every seventh", (0..count).step_by(7).collect()),
+                ("one", SlotSet::from_iter([count - 2])),
+            ];
+            for (which, allowed) in sets {
+                for k in [1, 31, 310, 311] {
+                    let wide = SearchOptions {
+                        ef: Some(310),
+                        ..GRAPH
+                    };
+                    let exact = SearchOptions {
+                        path: SearchPath::Exact,
+                        ..GRAPH
+                    };
+                    let asked = &rows[..3 * DIMENSION];
+                    let [ours, truth] = [&wide, &exact].map(|options| {
+                        let answer = graph.search_among(asked, k, options, Some(&allowed));
+                        answer.unwrap().hits
+                    });
+                    for (ours, truth) in ours.iter().zip(truth.iter()) {
+                        let case = format!("{context}, {name} {metric}, {which}, k {k}");
+                        assert_eq!(ours, truth, "{case}");
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -88,6 +199,18 @@ fn every_engine_makes_the_same_of_copies() {
                 "{name} {metric}"
             );
         }
+        // Without the first of each, the next takes its place.
+        let stay: SlotSet = (7..700).filter(|slot| slot % 11 != 0).collect();
+        let left = graphs.into_iter().map(|mut graph| {
+            graph.consolidate(&stay).unwrap();
+            graph.check().unwrap();
+            graph.topology().unwrap()
+        });
+        let left: Vec<_> = left.collect();
+        assert!(
+            left.iter().all(|topology| *topology == left[0]),
+            "{name} {metric}"
+        );
     }
 }
 
@@ -116,6 +239,11 @@ fn copies_are_found_deleted_and_added_again() {
                 .collect();
             graph.consolidate(&stay).unwrap();
             graph.check().unwrap();
+            let left: Vec<f32> = (0..slot_count(&graph))
+                .flat_map(|slot| graph.get(slot).unwrap().unwrap())
+                .collect();
+            let recall = graph_recall(&graph, &left, &some_of(&left, 17));
+            assert!(recall >= 0.99, "{name} {metric}: recall {recall}");
         }
         graph.append(&rows).unwrap();
         graph.build(|_| ControlFlow::Continue(())).unwrap();

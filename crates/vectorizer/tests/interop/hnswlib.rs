@@ -373,3 +373,60 @@ fn a_file_of_ids_has_to_name_each_label_once() {
     hnswlib::import(&back, &path, Some(&ids), go).unwrap();
     assert!(["a", "b", "c"].iter().all(|id| back.contains(id)));
 }
+
+/// hnswlib knows of no copies: to it, each of them has links.
+#[test]
+fn copies_go_out_as_vectors_that_can_be_reached() {
+    let (count, dimension) = (2000usize, 6);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.bin");
+    let reals = random_rows(5, count, dimension);
+    let of = |at: usize| &reals[at * dimension..][..dimension];
+    let worlds: [(&str, Vec<f32>); 3] = [
+        ("one", vec![0.5; count * dimension]),
+        (
+            "half",
+            (0..count)
+                .flat_map(|at| of(at * (at % 2)))
+                .copied()
+                .collect(),
+        ),
+        (
+            "fifty of each",
+            (0..count).flat_map(|at| of(at % 40)).copied().collect(),
+        ),
+    ];
+    for (name, rows) in worlds {
+        for metric in METRICS {
+            let collection = empty(dimension, metric, 7);
+            let ids: Vec<String> = (0..count).map(|at| at.to_string()).collect();
+            collection.add_rows(&ids, &rows).unwrap();
+            hnswlib::export(&collection, &path, go).unwrap();
+            // Whoever adds nothing later has the graph that the file has, in which everything is reached by links alone.
+            let back = empty(dimension, metric, 7);
+            let imported = hnswlib::import(&back, &path, None, go).unwrap();
+            assert_eq!((imported.vectors, imported.graph), (count, true), "{name}");
+            back.check().unwrap();
+            let bytes = fs::read(&path).unwrap();
+            let mut file = Reader(&bytes[96..]);
+            let mut reached = Vec::new();
+            for _ in 0..count {
+                let (links, _) = file.links(14);
+                assert!(!links.is_empty(), "{name} {metric}");
+                reached.push(links);
+                for _ in 0..dimension + 2 {
+                    file.u32();
+                }
+            }
+            let entry = u32::from_le_bytes(bytes[52..56].try_into().unwrap());
+            let mut seen = vec![false; count];
+            let mut open = vec![entry];
+            while let Some(slot) = open.pop() {
+                if !std::mem::replace(&mut seen[slot as usize], true) {
+                    open.extend(&reached[slot as usize]);
+                }
+            }
+            assert!(seen.iter().all(|seen| *seen), "{name} {metric}");
+        }
+    }
+}

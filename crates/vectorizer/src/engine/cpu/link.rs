@@ -159,6 +159,10 @@ impl Stage<'_> {
             rows.extend(member.links.iter().map(|link| link.slot()));
             rows.resize(slots.len() * degree, NO_SLOT);
         }
+        if self.level == 0 {
+            slots.extend(self.batch.unlinked.iter());
+            rows.resize(slots.len() * degree, NO_SLOT);
+        }
         Ok(Changes {
             level: self.level,
             slots,
@@ -168,11 +172,11 @@ impl Stage<'_> {
 
     /// The new slots of this level with their links, in the order in which they were walked for.
     fn members(self, engine: &CpuEngine) -> Result<Vec<Member>> {
-        let levels = self.batch.levels;
-        let mut members: Vec<Member> = (0..levels.len())
-            .filter(|&at| usize::from(levels[at]) >= self.level)
-            .map(|at| Member {
-                slot: self.batch.first + slot(at),
+        let mut members: Vec<Member> = self
+            .batch
+            .members(self.level)
+            .map(|slot| Member {
+                slot,
                 descent: Descent::NONE,
                 near: Vec::new(),
                 links: Vec::new(),
@@ -208,7 +212,7 @@ impl Stage<'_> {
             Some(_) => self.batch.selection.near,
             None => self.batch.selection.ef_construction,
         };
-        let k = k.min(members.len() - 1);
+        let k = k.min(members.len().saturating_sub(1));
         if k == 0 {
             return Ok(());
         }
@@ -218,9 +222,9 @@ impl Stage<'_> {
             .flat_map(|member| rows.row(member.slot))
             .copied()
             .collect();
-        // On level 0 the members lie one after the other already.
+        // On level 0 the members lie one after the other already, if none is missing.
         let (own, base);
-        let (base, first) = if self.level == 0 {
+        let (base, first) = if members.len() == self.batch.levels.len() {
             (rows, self.batch.first)
         } else {
             own = engine.rows.of_same_kind(&gathered)?;

@@ -127,6 +127,7 @@ fn reals_give_one_graph_and_one_answer_whatever_the_threads() {
                     let batch = LinkBatch {
                         first: range.start as u32,
                         levels: &levels[range],
+                        unlinked: &SlotSet::new(),
                         entry,
                         selection: SELECTION,
                     };

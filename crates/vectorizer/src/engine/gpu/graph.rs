@@ -129,15 +129,6 @@ impl Graph {
             .collect()
     }
 
-    /// Slots with links on `level`, among them those of a batch that begins at the first unlinked slot.
-    pub(super) fn members(first: u32, levels: &[u8], level: usize) -> Vec<u32> {
-        (first..)
-            .zip(levels)
-            .filter(|(_, of)| usize::from(**of) >= level)
-            .map(|(slot, _)| slot)
-            .collect()
-    }
-
     /// The slots with links on `level`, in order.
     pub(super) fn members_of(&self, level: usize) -> Box<dyn Iterator<Item = u32> + '_> {
         if level == 0 {

@@ -56,6 +56,7 @@ pub(super) fn link(engine: &mut dyn Engine, levels: &[u8], selection: Selection)
         let batch = LinkBatch {
             first: first as u32,
             levels: &levels[first..end],
+            unlinked: &SlotSet::new(),
             entry: entry_of(&levels[..first]),
             selection,
         };
@@ -191,6 +192,7 @@ fn what_cannot_be_answered_is_an_error() {
     let again = LinkBatch {
         first: 0,
         levels: &[0; 50],
+        unlinked: &SlotSet::new(),
         entry: None,
         selection: SELECTION,
     };
@@ -198,6 +200,7 @@ fn what_cannot_be_answered_is_an_error() {
     let wide = LinkBatch {
         first: 50,
         levels: &[0],
+        unlinked: &SlotSet::new(),
         entry: Some(entry),
         selection: SELECTION,
     };

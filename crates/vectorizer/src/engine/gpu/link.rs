@@ -8,14 +8,14 @@
 use std::sync::atomic::Ordering;
 
 use crate::engine::gpu::GpuEngine;
-use crate::engine::gpu::graph::{Graph, Growth, levels_of};
+use crate::engine::gpu::graph::{Growth, levels_of};
 use crate::engine::gpu::link::candidates::Candidates;
 use crate::engine::gpu::link::line::Line;
 use crate::engine::gpu::near;
 use crate::engine::gpu::record::{Recorder, hardware};
 use crate::engine::gpu::rows::small;
 use crate::engine::gpu::seal::Seal;
-use crate::engine::{LinkBatch, Selection, Staged};
+use crate::engine::{LinkBatch, NO_SLOT, Selection, Staged};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::metal_buffer_pool::{MetalBufferPool, PooledBuffer, Purpose};
 use crate::kernels::graph::{
@@ -53,6 +53,15 @@ struct StagedLevel {
 pub(super) struct StagedLinks {
     growth: Growth,
     levels: Vec<StagedLevel>,
+    empty: Option<StagedEmpty>,
+}
+
+/// New slots of level 0 whose rows stay empty.
+#[derive(Debug)]
+struct StagedEmpty {
+    slots: usize,
+    list: PooledBuffer,
+    rows: PooledBuffer,
 }
 
 /// How many links are chosen on one level.
@@ -114,16 +123,25 @@ impl GpuEngine {
             .graph
             .stage_growth(&self.device, self.rows.len(), batch.levels)?;
         let seal = Seal::of_change(&MetalBufferPool::for_building(self.device.clone()))?;
-        let members: Vec<Vec<u32>> = levels_of(batch.levels)
-            .map(|level| Graph::members(batch.first, batch.levels, level))
-            .collect();
-        let levels = levels_of(batch.levels)
+        let (numbers, members): (Vec<usize>, Vec<Vec<u32>>) = levels_of(batch.levels)
+            .map(|level| (level, batch.members(level).collect::<Vec<_>>()))
+            .filter(|(_, members)| !members.is_empty())
+            .unzip();
+        let levels = numbers
+            .into_iter()
             .zip(&members)
             .map(|(level, members)| self.stage_level(batch, level, members))
             .collect::<Result<Vec<_>>>()?;
-        self.work_out(batch, &levels, &members, seal.as_ref())?;
+        let empty = self.stage_empty(batch)?;
+        if !levels.is_empty() {
+            self.work_out(batch, &levels, &members, seal.as_ref())?;
+        }
         seal.map_or(Ok(()), |seal| seal.prove())?;
-        Ok(StagedLinks { growth, levels })
+        Ok(StagedLinks {
+            growth,
+            levels,
+            empty,
+        })
     }
 
     /// From members to their rows and those of their targets.
@@ -295,6 +313,20 @@ impl GpuEngine {
         })
     }
 
+    /// The rows of those that are not to be linked.
+    fn stage_empty(&self, batch: &LinkBatch<'_>) -> Result<Option<StagedEmpty>> {
+        let slots: Vec<u32> = batch.unlinked.iter().collect();
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let rows = vec![NO_SLOT; slots.len() * self.layout.degree(0)];
+        Ok(Some(StagedEmpty {
+            slots: slots.len(),
+            list: self.building_list("slots without links", &slots)?,
+            rows: self.building_list("empty rows", &rows)?,
+        }))
+    }
+
     /// Makes a batch visible.
     pub(super) fn commit_staged(&mut self, staged: Staged) -> Result<()> {
         match staged.0.downcast::<StagedLinks>() {
@@ -306,7 +338,11 @@ impl GpuEngine {
     }
 
     fn commit_batch(&mut self, staged: StagedLinks) -> Result<()> {
-        let StagedLinks { growth, levels } = staged;
+        let StagedLinks {
+            growth,
+            levels,
+            empty,
+        } = staged;
         let seal = Seal::of_change(&MetalBufferPool::for_building(self.device.clone()))?;
         let arrivals = self.graph.make_room(&self.device, growth, seal.as_ref())?;
         let hardware = hardware(&self.device)?;
@@ -314,6 +350,17 @@ impl GpuEngine {
         let targets = hardware.program(&self.graph_kernel(&WRITE_TARGETS, 0)?)?;
         let links = self.graph.buffers();
         self.write_links(seal.as_ref(), &|recorder| {
+            if let Some(empty) = &empty {
+                let params = WriteParams {
+                    level: 0,
+                    members: small(empty.slots),
+                    degree: small(self.layout.degree(0)),
+                    target_count_at: 0,
+                    stride: STRIDE,
+                };
+                let own = [(1, &*empty.list), (2, &*empty.rows)];
+                recorder.dispatch(&members, &params, &own, &[&links], [STRIDE / 256, 1]);
+            }
             for level in &levels {
                 let params = WriteParams {
                     level: small(level.level),

@@ -16,11 +16,10 @@ const RINGS_AT_ONCE: u32 = 12;
 pub(super) const MOST_RINGS: u32 = 4 * RINGS_AT_ONCE;
 
 impl GpuEngine {
-    /// Whether every slot of `level` is reached from `start`, if that is found out in a few rings; `false` says nothing.
-    pub(super) fn reaches(&self, level: usize, start: u32) -> Result<bool> {
+    /// Whether so many slots of `level` are reached from `start`, if that is found out in a few rings; `false` says nothing.
+    pub(super) fn reaches(&self, level: usize, start: u32, members: u64) -> Result<bool> {
         let linked = self.graph.linked();
-        let members = self.graph.members_of(level).count() as u64;
-        if members == 0 {
+        if linked == 0 || members == 0 {
             return Ok(true);
         }
         let device = &self.device;

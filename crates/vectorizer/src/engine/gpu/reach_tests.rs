@@ -65,7 +65,10 @@ fn the_device_says_what_a_walk_over_the_links_says() {
             for most in [1, 4] {
                 for attempt in 0..4 {
                     let levels: Vec<u8> = (0..count).map(|at| u8::from(at % 3 == 0)).collect();
-                    let members = [0, 1].map(|level| Graph::members(0, &levels, level));
+                    let members = [0, 1].map(|level| {
+                        let there = (0u32..).zip(&levels).filter(|(_, of)| **of >= level);
+                        there.map(|(slot, _)| slot).collect::<Vec<_>>()
+                    });
                     let mut links = [0, 1].map(|level| {
                         scattered(&members[level], LAYOUT.degree(level), most, &mut seed)
                     });
@@ -82,7 +85,7 @@ fn the_device_says_what_a_walk_over_the_links_says() {
                     let engine = engine(&levels, &links, chunk);
                     for level in [0, 1] {
                         let expected = all_reached(&members[level], &links[level], 0);
-                        let said = engine.reaches_all(level, 0).unwrap();
+                        let said = engine.reaches_all(level, 0, members[level].len()).unwrap();
                         assert_eq!(
                             said, expected,
                             "{count} slots in chunks of {chunk}, level {level}"
@@ -115,8 +118,12 @@ fn a_chain_is_followed_as_far_as_rings_go_and_then_left_to_the_host() {
             rows: rows.collect(),
         };
         let engine = engine(&vec![0; count as usize], &[links], 1 << 20);
-        assert_eq!(engine.reaches_all(0, 0).unwrap(), expected, "{count} slots");
-        let last = engine.reaches_all(0, count - 1).unwrap();
+        assert_eq!(
+            engine.reaches_all(0, 0, count as usize).unwrap(),
+            expected,
+            "{count} slots"
+        );
+        let last = engine.reaches_all(0, count - 1, count as usize).unwrap();
         assert!(!last, "the last of {count} leads nowhere");
     }
 }
@@ -124,5 +131,5 @@ fn a_chain_is_followed_as_far_as_rings_go_and_then_left_to_the_host() {
 #[test]
 fn without_links_there_is_nothing_to_reach() {
     let engine = GpuEngine::new(&testing::device(), LAYOUT).unwrap();
-    assert!(engine.reaches_all(0, 0).unwrap());
+    assert!(engine.reaches_all(0, 0, 0).unwrap());
 }

@@ -47,7 +47,7 @@ pub(super) fn write(
     path: &Path,
     progress: &mut dyn FnMut(Moved) -> ControlFlow<()>,
 ) -> Result<Exported> {
-    let topology = frozen.graph().topology()?;
+    let topology = frozen.graph().topology_with_copies()?;
     let config = frozen.graph().config();
     let (count, dimension) = (topology.levels.len(), frozen.graph().dimension());
     let numbered = frozen.alive().all(|(_, id)| label_of(id).is_some());

@@ -118,6 +118,7 @@ impl Case {
         LinkBatch {
             first: range.start as u32,
             levels: &levels[range],
+            unlinked: const { &SlotSet::new() },
             entry,
             selection: self.selection,
         }
