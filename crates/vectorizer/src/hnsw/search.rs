@@ -1,5 +1,6 @@
 //! Searching: checked queries go to the graph or to a scan, and what comes back is made whole.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use super::{Answer, HnswGraph, planner, spread};
@@ -114,6 +115,15 @@ impl HnswGraph {
             ..walk
         };
         let findable = allowed.map(|allowed| self.copies.walked(allowed));
+        // Where a copy stands for an earlier slot that may not be found, others that are as far come between the two: the whole beam is asked for.
+        let k_walked = match &findable {
+            Some(Cow::Owned(_)) => walk.ef.min(self.linked()),
+            _ => walk.k,
+        };
+        let walk = Walk {
+            k: k_walked,
+            ..walk
+        };
         let engine = self.storage.engine();
         let walked = engine.walk(queries, &walk, findable.as_deref())?;
         let cosine = self.metric() == DistanceMetric::Cosine;
