@@ -50,6 +50,7 @@ mod filtered;
 mod frozen;
 mod ids;
 pub(crate) mod journal;
+mod keep;
 mod payloads;
 mod places;
 mod question;

@@ -5,11 +5,12 @@ use std::ops::Range;
 use crate::config::{CollectionOptions, FullRows, MAX_DIMENSION, Precision};
 use crate::engine::code::{self, Unit};
 use crate::engine::cpu::pool::{Pool, Purpose};
-use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, SlotSet, Staged, slot};
+use crate::engine::{self, Engine, Hits, Layout, MAX_SLOTS, Staged, slot};
 use crate::error::{Result, VectorizerError};
 use crate::gpu::context::{Context, Device};
 use crate::models::DistanceMetric;
 
+mod copy;
 mod equal;
 mod originals;
 
@@ -23,11 +24,6 @@ pub const MAX_SQUARED_LENGTH: f32 = f32::MAX / 16.0;
 /// that distances are made of vanish in f32, and what differs would tie. Above it differences of a thousandth of a vector's length
 /// keep their precision, whatever its single components are: tiny ones beside ordinary ones are lost to rounding alone.
 pub const MIN_SQUARED_LENGTH: f32 = f32::from_bits(47 << 23);
-
-/// How many numbers move in one step.
-const MOVE_VALUES: usize = 16 << 20;
-/// Bytes of rows that are copied to another device at a time.
-const COPY_BYTES: usize = 8 << 20;
 
 /// Vectors in the memory of one device, numbered by slot in the order they came.
 ///
@@ -186,40 +182,6 @@ impl VectorStorage {
         }
         self.equal.commit(slot(first), &staged.marks);
         slot(first)..slot(self.len())
-    }
-
-    /// The vectors in the slots that are `alive`, in their order, on the same device, in memory of their own.
-    pub(crate) fn only(&self, alive: &SlotSet) -> Result<Self> {
-        let layout = self.engine.layout();
-        let mut only = Self {
-            engine: engine::open(&self.device, layout, self.threads)?,
-            device: self.device.clone(),
-            metric: self.metric,
-            threads: self.threads,
-            pool: self.pool.clone(),
-            originals: self.originals.as_ref().map(|all| all.only(alive)),
-            equal: self.equal.only(alive, self.len()),
-        };
-        only.engine.reserve(alive.len());
-        let count = (MOVE_VALUES / layout.dimension).max(1);
-        let mut rows = vec![0.0; count * layout.dimension];
-        for first in (0..self.len()).step_by(count) {
-            let slots = slot(first)..slot(self.len().min(first + count));
-            let rows = &mut rows[..slots.len() * layout.dimension];
-            if alive.count_in(slots.clone()) == 0 {
-                continue;
-            }
-            self.engine.read_rows(slots.clone(), rows)?;
-            let mut kept = 0;
-            for alive in alive.iter_in(slots.clone()) {
-                let from = (alive - slots.start) as usize * layout.dimension;
-                rows.copy_within(from..from + layout.dimension, kept);
-                kept += layout.dimension;
-            }
-            let staged = only.engine.stage_rows(&rows[..kept])?;
-            only.engine.commit_rows(staged);
-        }
-        Ok(only)
     }
 
     /// The vector in `slot`, bit for bit as it was added; `None` if there is none.
@@ -418,35 +380,6 @@ impl VectorStorage {
         Ok(())
     }
 
-    /// A copy of the vectors on another device, without links.
-    ///
-    /// # Errors
-    /// No room there, or a device failed.
-    pub(crate) fn copied_to(&self, device: &Device, threads: usize) -> Result<Self> {
-        let mut engine = engine::open(device, self.engine.layout(), threads)?;
-        device.admit(engine.room_for_rows(self.len()))?;
-        engine.reserve(self.len());
-        let dimension = self.dimension();
-        let at_once = (COPY_BYTES / (dimension * 4)).max(1);
-        let mut block = vec![0.0; at_once.min(self.len()) * dimension];
-        for first in (0..self.len()).step_by(at_once) {
-            let end = (first + at_once).min(self.len());
-            let rows = &mut block[..(end - first) * dimension];
-            self.engine.read_rows(slot(first)..slot(end), rows)?;
-            let staged = engine.stage_rows(rows)?;
-            engine.commit_rows(staged);
-        }
-        Ok(Self {
-            engine,
-            device: device.clone(),
-            metric: self.metric,
-            threads,
-            pool: Pool::new(threads, Purpose::Build),
-            originals: self.originals.clone(),
-            equal: self.equal.clone(),
-        })
-    }
-
     /// The first of the slots whose vector is, as it is compared, that of `slot` bit for bit, if that is another one.
     pub(crate) fn first_of(&self, slot: u32) -> Option<u32> {
         self.equal.first_of(slot)
@@ -468,84 +401,4 @@ fn largest(row: &[f32]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn storage(metric: DistanceMetric) -> VectorStorage {
-        VectorStorage::new(&Context::cpu(), 2, metric).unwrap()
-    }
-
-    fn is_too_short(error: &VectorizerError) -> bool {
-        matches!(error, VectorizerError::VectorTooShort { squared_length, limit, .. } if *squared_length < f64::from(*limit))
-    }
-
-    #[test]
-    fn vectors_whose_squares_vanish_are_refused_wherever_they_come_in() {
-        for metric in [DistanceMetric::Euclidean, DistanceMetric::DotProduct] {
-            for tiny in [1e-13, 1e-23, 1e-30, f32::MIN_POSITIVE, 1e-45] {
-                for row in [[tiny, 0.0], [-tiny, tiny / 2.0]] {
-                    let mut storage = storage(metric);
-                    assert!(is_too_short(&storage.append(&row).unwrap_err()), "{row:?}");
-                    assert!(storage.is_empty());
-                    storage.append(&[0.0, 0.0, 1.0, 2.0]).unwrap();
-                    assert!(is_too_short(&storage.search(&row, 1).unwrap_err()));
-                    // A store may hold it: an earlier version took it.
-                    assert_eq!(storage.append_stored(&row).unwrap(), 2..3);
-                    assert_eq!(storage.get(2).unwrap().unwrap(), row);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn tiny_components_are_no_reason_to_refuse_a_vector() {
-        for metric in [
-            DistanceMetric::Euclidean,
-            DistanceMetric::DotProduct,
-            DistanceMetric::Cosine,
-        ] {
-            let mut storage = storage(metric);
-            let rows = [0.5, 1e-30, 1e-45, -0.5, 1e-12, 0.0, 0.0, 0.0, -0.0, 0.0];
-            storage.append(&rows).unwrap();
-            storage.search(&rows, 2).unwrap();
-        }
-    }
-
-    #[test]
-    fn unit_vectors_may_come_from_any_length() {
-        let mut storage = storage(DistanceMetric::Cosine);
-        storage
-            .append(&[1e-30, 0.0, 1e-44, 1e-44, 0.0, 1e-20])
-            .unwrap();
-        for (query, nearest) in [([1e-38, 0.0], 0), ([3.0, 3.0], 1), ([0.0, 1e-45], 2)] {
-            assert_eq!(storage.search(&query, 1).unwrap().of(0)[0].slot, nearest);
-        }
-    }
-
-    #[test]
-    fn what_is_taken_is_told_apart_down_to_a_thousandth() {
-        let least = MIN_SQUARED_LENGTH.sqrt();
-        let context = Context::cpu();
-        for dimension in [1, 128] {
-            let metric = DistanceMetric::Euclidean;
-            let mut storage = VectorStorage::new(&context, dimension, metric).unwrap();
-            let of = |step: usize| {
-                let mut row = vec![least; dimension];
-                row[0] *= 1.0 + step as f32 / 1_024.0;
-                row
-            };
-            let rows: Vec<f32> = (0..10).flat_map(of).collect();
-            storage.append(&rows).unwrap();
-            for step in 0..10 {
-                let hits = storage.search(&of(step), 2).unwrap();
-                let [first, second] = hits.of(0) else {
-                    panic!("two are there");
-                };
-                assert_eq!(first.slot as usize, step);
-                let apart = f64::from(least / 1_024.0).powi(2);
-                let off = (f64::from(second.score) - apart).abs() / apart;
-                assert!(first.score == 0.0 && off < 1e-3, "{second:?}");
-            }
-        }
-    }
-}
+mod tests;

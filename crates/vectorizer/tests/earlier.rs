@@ -5,7 +5,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what helps a test fails as the test does"
+    clippy::float_cmp,
+    reason = "what helps a test fails as the test does; scores are exact"
 )]
 
 #[path = "support/mod.rs"]
