@@ -220,6 +220,15 @@ impl HnswGraph {
         self.storage.stage(rows, name)
     }
 
+    /// As [`Self::stage_rows`], of rows that were stored.
+    pub(crate) fn stage_stored_rows(
+        &self,
+        rows: &[f32],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<StagedRows> {
+        self.storage.stage_stored(rows, name)
+    }
+
     pub(crate) fn commit_rows(&mut self, staged: StagedRows) -> Range<u32> {
         self.storage.commit(staged)
     }
@@ -278,20 +287,21 @@ impl HnswGraph {
             return Ok(None);
         }
         let first = slot(linked);
-        let step = plan::next(linked, waiting, self.dimension(), &self.config);
+        // Copies are no part of what a batch is held against, and no work. Where a graph from elsewhere links copies, there may seem to wait more
+        // of them than there are.
+        let with_links = linked - self.copies.len();
+        let copies_waiting = self.storage.copies().saturating_sub(self.copies.len());
+        let new = waiting.saturating_sub(copies_waiting).max(1);
+        let step = plan::next(with_links, new, self.dimension(), &self.config);
         // Whoever builds is told at the beginning that there is no room for the largest batch, and not at the end.
-        let last = plan::next(self.len(), waiting, self.dimension(), &self.config);
-        let largest = step.slots.max(last.slots);
+        let last = plan::next(with_links + new, new, self.dimension(), &self.config);
+        let (slots, copies) = self.next_slots(step.slots);
+        let largest = slots.len().max(last.slots);
         let room = self
             .storage
             .engine()
             .room_for_links(largest, &step.selection);
         self.storage.device().admit(room)?;
-        let slots = first..first + slot(step.slots);
-        let copies = slots.clone();
-        let copies: Vec<(u32, u32)> = copies
-            .filter_map(|copy| Some((copy, self.storage.first_of(copy)?)))
-            .collect();
         let unlinked: SlotSet = copies.iter().map(|(copy, _)| *copy).collect();
         let levels: Vec<u8> = slots
             .map(|slot| match unlinked.contains(slot) {
@@ -312,6 +322,22 @@ impl HnswGraph {
             levels,
             copies,
         }))
+    }
+
+    /// The next slots, up to `most` that are to be linked, and the copies among them and directly behind, each with its first.
+    fn next_slots(&self, most: usize) -> (Range<u32>, Vec<(u32, u32)>) {
+        let first = slot(self.linked());
+        let mut copies = Vec::new();
+        let (mut end, mut linked) = (first, 0);
+        while (end as usize) < self.len() && copies.len() < plan::MOST_COPIES {
+            match self.storage.first_of(end) {
+                Some(of) => copies.push((end, of)),
+                None if linked == most => break,
+                None => linked += 1,
+            }
+            end += 1;
+        }
+        (first..end, copies)
     }
 
     /// Shows a staged batch; nothing else may have been linked since it was staged.

@@ -138,6 +138,15 @@ impl VectorStorage {
         self.stage_from(rows, Door::Caller, name)
     }
 
+    /// The same, of rows that were stored.
+    pub(crate) fn stage_stored(
+        &self,
+        rows: &[f32],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<StagedRows> {
+        self.stage_from(rows, Door::Store, name)
+    }
+
     fn stage_from(
         &self,
         rows: &[f32],
@@ -383,6 +392,11 @@ impl VectorStorage {
     /// The first of the slots whose vector is, as it is compared, that of `slot` bit for bit, if that is another one.
     pub(crate) fn first_of(&self, slot: u32) -> Option<u32> {
         self.equal.first_of(slot)
+    }
+
+    /// How many slots have such a first.
+    pub(crate) fn copies(&self) -> usize {
+        self.equal.copies()
     }
 
     pub(crate) fn engine(&self) -> &dyn Engine {

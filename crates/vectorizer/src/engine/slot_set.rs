@@ -1,6 +1,9 @@
 //! A set of slots: which may be found, which are dead.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::engine::{MAX_SLOTS, NO_SLOT, slot};
 
@@ -23,20 +26,52 @@ use crate::engine::{MAX_SLOTS, NO_SLOT, slot};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct SlotSet {
     words: Vec<u64>,
     len: usize,
+    /// What was last derived from it, and for which version of what else that depends on.
+    derived: Mutex<Option<Derived>>,
+}
+
+type Derived = (u64, Arc<SlotSet>, bool);
+
+impl Clone for SlotSet {
+    fn clone(&self) -> Self {
+        Self::of_words(self.words.clone(), self.len)
+    }
 }
 
 impl SlotSet {
     /// Nothing.
     #[must_use]
     pub const fn new() -> Self {
+        Self::of_words(Vec::new(), 0)
+    }
+
+    const fn of_words(words: Vec<u64>, len: usize) -> Self {
         Self {
-            words: Vec::new(),
-            len: 0,
+            words,
+            len,
+            derived: Mutex::new(None),
         }
+    }
+
+    /// What `derive` makes of this set, which is remembered for this `version` until the set changes.
+    pub(crate) fn derived(
+        &self,
+        version: u64,
+        derive: impl FnOnce() -> (Self, bool),
+    ) -> (Arc<Self>, bool) {
+        if let Some((of, set, mark)) = &*self.derived.lock()
+            && *of == version
+        {
+            return (Arc::clone(set), *mark);
+        }
+        let (set, mark) = derive();
+        let set = Arc::new(set);
+        *self.derived.lock() = Some((version, Arc::clone(&set), mark));
+        (set, mark)
     }
 
     /// Slots `0..count`; of a larger count than [`MAX_SLOTS`] those that there can be.
@@ -47,7 +82,7 @@ impl SlotSet {
         if let (Some(last), rest @ 1..) = (words.last_mut(), count % 64) {
             *last = (1 << rest) - 1;
         }
-        Self { words, len: count }
+        Self::of_words(words, count)
     }
 
     /// Whether `slot` is in it.
@@ -70,6 +105,7 @@ impl SlotSet {
         }
         let bit = 1 << (slot % 64);
         let new = self.words[at] & bit == 0;
+        *self.derived.get_mut() = None;
         self.words[at] |= bit;
         self.len += usize::from(new);
         new
@@ -79,6 +115,7 @@ impl SlotSet {
     pub fn remove(&mut self, slot: u32) -> bool {
         let was_in = self.contains(slot);
         if was_in {
+            *self.derived.get_mut() = None;
             self.words[slot as usize / 64] &= !(1 << (slot % 64));
             self.len -= 1;
         }
@@ -123,6 +160,7 @@ impl SlotSet {
     }
 
     fn recount(&mut self) {
+        *self.derived.get_mut() = None;
         self.len = self.words.iter().map(|w| w.count_ones() as usize).sum();
     }
 

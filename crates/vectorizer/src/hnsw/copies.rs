@@ -2,19 +2,33 @@
 //!
 //! Were copies linked like other slots, those of one vector would fill a beam, and what lies beyond them would be lost.
 
-use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 
 use crate::engine::{Hits, Neighbor, SlotSet};
 
+static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Copies {
     all: SlotSet,
-    /// The slots that have copies, and these in order.
+    /// Of each slot that has copies, these in order.
     of: HashMap<u32, Vec<u32>>,
     firsts: SlotSet,
     first_of: HashMap<u32, u32>,
+    /// Another one for each state of any graph's copies; 0 where there are none.
+    version: u64,
+}
+
+/// What a walk may find.
+#[derive(Debug)]
+pub(super) struct Walkable {
+    /// `None` where that is what is allowed.
+    pub(super) slots: Option<Arc<SlotSet>>,
+    /// Whether there are slots among it that are not allowed themselves.
+    pub(super) stand_ins: bool,
 }
 
 impl Copies {
@@ -24,6 +38,7 @@ impl Copies {
         self.firsts.insert(first);
         self.first_of.insert(copy, first);
         self.of.entry(first).or_default().push(copy);
+        self.version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The copies.
@@ -55,33 +70,51 @@ impl Copies {
         gone.iter().filter_map(heir).collect()
     }
 
-    /// The slots that a walk has to find so that all that is `allowed` can be named: beside these, those that have an allowed copy.
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// What a walk may find so that all that is `allowed` can be named: allowed slots with links, and those that have an allowed copy.
     ///
-    /// Cost: a look at every word of the sets, and at the fewer of allowed copies and of slots with copies that are not allowed.
-    pub(super) fn walked<'a>(&self, allowed: &'a SlotSet) -> Cow<'a, SlotSet> {
+    /// Cost: the first time for a set, a look at every word and at the fewer of allowed copies and of slots with copies that are not allowed; then
+    /// none, until one of the two changes.
+    pub(super) fn walkable(&self, allowed: &SlotSet) -> Walkable {
         if self.is_empty() {
-            return Cow::Borrowed(allowed);
+            return Walkable {
+                slots: None,
+                stand_ins: false,
+            };
         }
-        let mut copies = self.all.clone();
-        copies.intersect(allowed);
-        let mut closed = self.firsts.clone();
-        closed.subtract(allowed);
-        if copies.is_empty() || closed.is_empty() {
-            return Cow::Borrowed(allowed);
-        }
-        let mut walked = allowed.clone();
-        if copies.len() < closed.len() {
-            for copy in copies.iter() {
-                walked.insert(self.first_of[&copy]);
+        let derive = || {
+            let mut copies = self.all.clone();
+            copies.intersect(allowed);
+            let mut closed = self.firsts.clone();
+            closed.subtract(allowed);
+            let mut slots = allowed.clone();
+            slots.subtract(&self.all);
+            let before = slots.len();
+            if copies.len() < closed.len() {
+                for copy in copies.iter() {
+                    slots.insert(self.first_of[&copy]);
+                }
+            } else {
+                let has_allowed = |first: &u32| {
+                    let mut copies_of = self.of[first].iter();
+                    copies_of.any(|copy| copies.contains(*copy))
+                };
+                for first in closed.iter().filter(has_allowed) {
+                    slots.insert(first);
+                }
             }
-            return Cow::Owned(walked);
+            let stand_ins = slots.len() > before;
+            (slots, stand_ins)
+        };
+        let (slots, stand_ins) = allowed.derived(self.version, derive);
+        Walkable {
+            slots: Some(slots),
+            stand_ins,
         }
-        for first in closed.iter() {
-            if self.of[&first].iter().any(|copy| copies.contains(*copy)) {
-                walked.insert(first);
-            }
-        }
-        Cow::Owned(walked)
     }
 
     /// The first `k` of each list with the copies of what stands there, but for what is not `allowed`.

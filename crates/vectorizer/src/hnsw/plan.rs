@@ -14,6 +14,9 @@ const GROWTH: usize = 16;
 /// And at most this many.
 const LARGEST: usize = 8192;
 
+/// Copies of earlier vectors that a batch takes along, at most.
+pub(super) const MOST_COPIES: usize = 16_384;
+
 /// The next batch: how many slots it takes and how their links are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {

@@ -1,6 +1,5 @@
 //! Searching: checked queries go to the graph or to a scan, and what comes back is made whole.
 
-use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use super::{Answer, HnswGraph, planner, spread};
@@ -53,10 +52,17 @@ impl HnswGraph {
         let k = k.min(findable);
         let engine = self.storage.engine();
         let linked = slot(self.linked());
+        let found_by_walks = allowed.map(|allowed| self.copies.walkable(allowed));
+        let stand_ins = found_by_walks.as_ref().is_some_and(|found| found.stand_ins);
+        let walkable = found_by_walks
+            .as_ref()
+            .and_then(|found| found.slots.as_deref());
+        let walkable = walkable.or(allowed);
+        let walked = self.linked() - self.copies.len();
         let sizes = planner::Sizes {
             count: findable,
-            linked: allowed.map_or(self.linked(), |allowed| allowed.count_in(0..linked)),
-            walked: self.linked(),
+            linked: walkable.map_or(walked, |walkable| walkable.count_in(0..linked)),
+            walked,
             k,
         };
         let powers = planner::Powers {
@@ -70,11 +76,13 @@ impl HnswGraph {
                     entry,
                     level: 0,
                     ef,
-                    k: k.min(self.linked()),
+                    // A copy inherits the rank of its first. Where that one may not be named, slots between the two may be as far, so that
+                    // the whole beam is needed.
+                    k: if stand_ins { ef } else { k }.min(self.linked()),
                 };
                 let judged = self.metric() != DistanceMetric::DotProduct
                     && planner::may_compare(sizes, 4 * self.dimension(), ef, &self.config, powers);
-                let hits = self.walk(&queries, k, walk, allowed, judged)?;
+                let hits = self.walk(&queries, k, walk, [allowed, walkable], judged)?;
                 (hits, SearchPath::Graph)
             }
             _ => (
@@ -98,14 +106,14 @@ impl HnswGraph {
         Ok(Answer { hits, path })
     }
 
-    /// The graph's answer for the linked slots, merged with the exact one for the tail. Queries that have fewer than `k`, and those that a
+    /// The graph's answer for the linked slots, of which walks find the `walkable`, merged with the exact one for the tail. Queries that have fewer than `k`, and those that a
     /// beam cannot answer well if this is `judged`, are answered exactly.
     fn walk(
         &self,
         queries: &[f32],
         k: usize,
         walk: Walk,
-        allowed: Option<&SlotSet>,
+        [allowed, walkable]: [Option<&SlotSet>; 2],
         judged: bool,
     ) -> Result<Hits> {
         let judged = judged && walk.ef >= spread::SEEN;
@@ -114,18 +122,7 @@ impl HnswGraph {
             k: walk.k.max(seen).min(self.linked()),
             ..walk
         };
-        let findable = allowed.map(|allowed| self.copies.walked(allowed));
-        // Where a copy stands for an earlier slot that may not be found, others that are as far come between the two: the whole beam is asked for.
-        let k_walked = match &findable {
-            Some(Cow::Owned(_)) => walk.ef.min(self.linked()),
-            _ => walk.k,
-        };
-        let walk = Walk {
-            k: k_walked,
-            ..walk
-        };
-        let engine = self.storage.engine();
-        let walked = engine.walk(queries, &walk, findable.as_deref())?;
+        let walked = self.storage.engine().walk(queries, &walk, walkable)?;
         let cosine = self.metric() == DistanceMetric::Cosine;
         let spread: Vec<bool> = walked
             .iter()

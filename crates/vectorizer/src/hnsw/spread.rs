@@ -3,7 +3,7 @@
 //! Where vectors fill many dimensions evenly, the eighth nearest is hardly nearer than the thirty-second, and what a beam throws out is as likely to
 //! lead to the true neighbours as what it keeps. How many dimensions there are *around a query* shows in how fast its neighbours
 //! grow more distant: among d evenly filled ones the distance of the i-th grows like i^(1/d) (Levina and Bickel, "Maximum likelihood estimation
-//! of intrinsic dimension", 2004). Ranks below an eighth are left out, so that copies of the query among the vectors do not count.
+//! of intrinsic dimension", 2004). Ranks below an eighth are left out, so that near copies of the query among the vectors do not count.
 
 use crate::engine::Neighbor;
 

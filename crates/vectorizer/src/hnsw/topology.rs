@@ -275,12 +275,12 @@ fn rows_of(engine: &dyn Engine, level: &Level<'_>, ranks: &[usize]) -> Result<Ve
     Ok(rows)
 }
 
-/// Proves the rules of the module's first line; that everything can be reached only where it has to be `reachable` by now, but for these copies.
+/// Proves that degrees and levels are right, and where `all_but` is given, that every other slot can be reached.
 pub(super) fn check(
     engine: &dyn Engine,
     levels: &[u8],
     entry: Option<Entry>,
-    reachable: Option<&SlotSet>,
+    all_but: Option<&SlotSet>,
 ) -> Result<()> {
     check_entry(levels, entry)?;
     let Some(entry) = entry else {
@@ -289,7 +289,7 @@ pub(super) fn check(
     for number in 0..=entry.level {
         let level = Level::read(engine, levels, number)?;
         check_level(&level, engine.layout().degree(number), number)?;
-        if let Some(copies) = reachable {
+        if let Some(copies) = all_but {
             check_reach(&level, number, entry, copies)?;
         }
     }

@@ -35,7 +35,7 @@ fn member_of(slot: u32) -> u32 {
     if slot < params.batch_first {
         return params.members;
     }
-    // On level 0 members are consecutive.
+    // On level 0 they are consecutive, unless copies are left out.
     let guess = min(slot - params.batch_first, params.members - 1u);
     if members[guess] == slot {
         return guess;

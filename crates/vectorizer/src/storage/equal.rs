@@ -1,6 +1,6 @@
 //! Which rows are equal to an earlier one, bit for bit: found out when they come, by a hash of 96 bits.
 //!
-//! The hash is seeded anew in each process, so that nobody can choose rows of one hash. Among a million rows, two different ones are taken for
+//! The hash is seeded anew in each process, so that nobody knows beforehand which rows have one hash. Among a million rows, two different ones are taken for
 //! equal with a probability of 2^-57. It takes 16 bytes for each different row, in a table that is at least half full once it has grown.
 
 use std::hash::{BuildHasher, RandomState};
@@ -78,6 +78,11 @@ impl EqualRows {
         self.firsts.get(&slot).copied()
     }
 
+    /// How many rows are equal to an earlier one.
+    pub(super) fn copies(&self) -> usize {
+        self.firsts.len()
+    }
+
     /// The same for the slots that are `alive`, numbered anew in their order, of `count` there are.
     pub(super) fn only(&self, alive: &SlotSet, count: usize) -> Self {
         let numbers = alive.numbering(count);
@@ -91,7 +96,7 @@ impl EqualRows {
                 heirs.entry(*first).or_insert(*copy);
             }
         }
-        let mut seen = HashTable::with_capacity(self.seen.len());
+        let mut seen = HashTable::with_capacity(self.seen.len().min(alive.len()));
         for old in &self.seen {
             let stays = alive.contains(old.slot).then_some(old.slot);
             if let Some(now) = stays.or_else(|| heirs.get(&old.slot).copied()) {

@@ -88,7 +88,8 @@ fn lost(graph: &HnswGraph, asked: &[f32]) -> usize {
 
 #[test]
 fn what_lies_beside_copies_is_found_as_if_they_were_not_there() {
-    let count = 18_000;
+    // Half of them are more than are linked at once by their exact neighbours.
+    let count = 36_000;
     let metric = DistanceMetric::Euclidean;
     for m in [8, 16] {
         let options = CollectionOptions {
@@ -100,11 +101,16 @@ fn what_lies_beside_copies_is_found_as_if_they_were_not_there() {
             0 => vec![0.0; DIMENSION],
             _ => reals[at * DIMENSION..][..DIMENSION].to_vec(),
         };
-        let few = |at: usize| reals[at % 180 * DIMENSION..][..DIMENSION].to_vec();
+        let few = |at: usize| reals[at % 360 * DIMENSION..][..DIMENSION].to_vec();
         let twice = |at: usize| reals[at / 2 * DIMENSION..][..DIMENSION].to_vec();
         type World<'a> = (&'a str, &'a dyn Fn(usize) -> Vec<f32>);
-        let worlds: [World<'_>; 3] = [
+        let first = |at: usize| match at < count / 2 {
+            true => vec![0.0; DIMENSION],
+            false => reals[at * DIMENSION..][..DIMENSION].to_vec(),
+        };
+        let worlds: [World<'_>; 4] = [
             ("half are zero", &half),
+            ("zeros come first", &first),
             ("a hundred of each", &few),
             ("two of each", &twice),
         ];
@@ -114,7 +120,7 @@ fn what_lies_beside_copies_is_found_as_if_they_were_not_there() {
             graph.append(&rows).unwrap();
             graph.build(|_| ControlFlow::Continue(())).unwrap();
             graph.check().unwrap();
-            let asked = some_of(&rows[DIMENSION..], 82);
+            let asked = some_of(&rows[DIMENSION..], 164);
             let lost = lost(&graph, &asked);
             assert_eq!(lost, 0, "{name}, M {m}: of {}", asked.len() / DIMENSION);
             // More than there are copies of one, and exactly what is nearest.

@@ -32,7 +32,7 @@ struct Member {
     near: Vec<Key>,
     /// Its links.
     links: Vec<Key>,
-    /// Whether all its candidates are equally far: it is one of more copies of a vector than are looked at. Its links are not
+    /// Whether all its candidates are equally far: a crowd of vectors that are alike, though not equal. Its links are not
     /// answered, for they would crowd out those that come to the first copy from elsewhere and lead back there; what is lost by it
     /// is attached at the end.
     crowded: bool,

@@ -118,7 +118,10 @@ impl Case {
         LinkBatch {
             first: range.start as u32,
             levels: &levels[range],
-            unlinked: const { &SlotSet::new() },
+            unlinked: {
+                static NONE: SlotSet = SlotSet::new();
+                &NONE
+            },
             entry,
             selection: self.selection,
         }
