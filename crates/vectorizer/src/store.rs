@@ -226,6 +226,14 @@ impl Store {
         matches!(self.inner.lock().handle, Some(Handle::Reading(_)))
     }
 
+    /// Says whether it can be written.
+    ///
+    /// # Errors
+    /// [`VectorizerError::StoreReadOnly`], or damage was found in it.
+    pub(crate) fn writable(&self) -> Result<()> {
+        self.inner.lock().database(self.path()).map(drop)
+    }
+
     /// What the tables come to.
     pub(crate) fn totals(&self) -> Totals {
         self.inner.lock().totals

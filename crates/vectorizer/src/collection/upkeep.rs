@@ -80,6 +80,14 @@ impl Collection {
         self.link(true, &mut progress)
     }
 
+    /// Links everything, and takes the dead out where that may be written: before a copy of the graph is made.
+    pub(crate) fn link_all(&self) -> Result<()> {
+        if !self.is_read_only() {
+            self.consolidate()?;
+        }
+        self.link(true, &mut |_| ControlFlow::Continue(()))
+    }
+
     /// Builds the graph anew from the vectors alone: the way out of [`VectorizerError::SearchFailed`]. Searches go on meanwhile,
     /// exactly, and so slower.
     ///
@@ -208,6 +216,9 @@ impl Collection {
         let Some(alive) = state.ids.alive() else {
             return Ok(());
         };
+        if let Some(store) = &self.store {
+            store.writable()?;
+        }
         // Not again before more have died.
         writer.hopeless = state.ids.dead();
         let numbers = alive.numbering(state.graph.len());

@@ -441,7 +441,7 @@ impl<'b> Columns<'b> {
                             "column \"payload\": at line {line}, column {column} of it, {fault}"
                         )
                     });
-                    Some(value?)
+                    Some(value?).filter(|value| !value.is_null())
                 }
                 other => other,
             },

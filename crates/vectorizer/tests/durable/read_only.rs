@@ -1,5 +1,7 @@
 //! Collections that are read and not changed.
 
+use vectorizer::interop::hnswlib;
+
 use super::*;
 
 fn read_only(path: &Path) -> Result<Collection, VectorizerError> {
@@ -65,6 +67,16 @@ fn many_read_at_once_and_none_writes() {
     assert_eq!(one.compact().map(drop), refused);
     assert!(one.contains("vector 2000") && !one.contains("vector 5000"));
     one.flush().unwrap();
+    // What was deleted cannot be taken out here, and goes along as hnswlib marks it.
+    let out = folder.path().join("index.bin");
+    let go = |_| ControlFlow::Continue(());
+    assert_eq!(hnswlib::export(&one, &out, go).unwrap().vectors, 3010);
+    let back = Collection::new(DIMENSION, DistanceMetric::Cosine).unwrap();
+    assert_eq!(
+        hnswlib::import(&back, &out, None, go).unwrap().vectors,
+        3010
+    );
+    assert!(back.vector_count() == 3010);
     one.snapshot(folder.path().join("copy")).unwrap();
     assert_eq!(
         answers(

@@ -19,7 +19,8 @@ pub struct Exported {
     pub ids: Option<PathBuf>,
 }
 
-/// Writes vectors, labels and the graph. What is not linked yet is linked first. If all ids are numbers, a file of ids of an older export goes away.
+/// Writes vectors, labels and the graph. What is not linked yet is linked first, and the deleted are taken out; of a collection that was opened to be
+/// read they go along, marked as hnswlib marks them. If all ids are numbers, a file of ids of an older export goes away.
 ///
 /// # Errors
 /// [`FileFailed`](crate::error::VectorizerError::FileFailed), [`FileRefused`](crate::error::VectorizerError::FileRefused) for a folder or an id with a
@@ -32,7 +33,7 @@ pub fn export(
 ) -> Result<Exported> {
     // Others may add between linking and holding still.
     let frozen = loop {
-        collection.optimize()?;
+        collection.link_all()?;
         let frozen = collection.freeze()?;
         if frozen.graph().linked() == frozen.graph().len() {
             break frozen;
