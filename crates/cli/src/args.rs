@@ -42,7 +42,7 @@ Files:
   .npy     float32, float16, uint8 or int8, two dimensions, C order, little endian
   .fvecs   float32 rows, each after its length        .bvecs   the same with bytes
   .ivecs   int32 rows (for --truth)
-  Files are mapped, never held in memory as a whole: memory is what the device keeps plus one block.
+  Files are read a block at a time, never held in memory as a whole: memory is what the device keeps plus one block.
 
 Examples:
   vectorizer search --base base.npy --queries q.npy --metric cosine -k 10 --exact --out ids.npy

@@ -65,7 +65,7 @@ impl Names {
         }
     }
 
-    /// Refuses numbers that are taken already. Who is told to replace what is there would lose it: other rows have those numbers.
+    /// Refuses numbers that are taken already. Advising --replace here would overwrite other rows that have the same numbers.
     fn free(&self, collection: &Collection, rows: usize) -> Result<()> {
         let &Self::Numbered(first) = self else {
             return Ok(());

@@ -24,8 +24,8 @@
 //! - `question`: a filter with functions of the caller's in it, which are asked without a lock.
 //!
 //! Locks are taken in this order: writers, state, standing. Functions of the caller's (predicates, listeners, progress) are called without a
-//! lock, but for two: an export's progress and a predicate of `delete_by` are called while writers are held back. They can read; what they
-//! try to write is refused.
+//! lock, but for three, which are called while writers are held back: an export's progress, a predicate of `delete_by`, and a predicate whose
+//! collection changes faster than it can be asked. They can read; what they try to write is refused.
 
 use std::sync::Arc;
 

@@ -249,9 +249,10 @@ impl<'c> Batch<'c> {
 fn refused_vector(error: &VectorizerError, vectors: &[Vector]) -> Option<usize> {
     use VectorizerError as E;
     match error {
-        E::DuplicateId { id } | E::InvalidComponent { id, .. } | E::InvalidPayload { id, .. } => {
-            vectors.iter().position(|vector| vector.id == *id)
-        }
+        E::DuplicateId { id }
+        | E::InvalidComponent { id, .. }
+        | E::VectorTooShort { id, .. }
+        | E::InvalidPayload { id, .. } => vectors.iter().position(|vector| vector.id == *id),
         E::InvalidId { .. } => vectors
             .iter()
             .position(|vector| !(1..=MAX_ID_BYTES).contains(&vector.id.len())),

@@ -142,12 +142,12 @@ impl WholeFile {
         let failed = failed(&self.target.named);
         self.writer.flush().map_err(&failed)?;
         let file = self.writer.get_ref();
+        part::take_after(file.get_ref(), &self.target).map_err(&failed)?;
         match file.sync() {
             // Pipes and most devices have nothing to sync.
-            Err(_) if self.part.is_none() => return Ok(()),
-            synced => synced.map_err(&failed)?,
+            Err(_) if self.part.is_none() => Ok(()),
+            synced => synced.map_err(failed),
         }
-        part::take_after(file.get_ref(), &self.target).map_err(failed)
     }
 
     /// Gives the file its name. After that there is nothing to take away.

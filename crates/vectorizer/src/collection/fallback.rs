@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use serde::Serialize;
 
@@ -51,8 +52,8 @@ pub(super) struct Standing {
     /// As long as the collection is in RAM and does not belong there.
     absence: Option<Absence>,
     listener: Option<Listener>,
-    /// What the listener was not told yet.
-    untold: Vec<Fallback>,
+    /// What the listener was not told yet, each with the thread that met it.
+    untold: Vec<(ThreadId, Fallback)>,
 }
 
 impl Standing {
@@ -292,7 +293,9 @@ impl Collection {
         if standing.absence.is_none() || what != FallbackKind::Refused {
             standing.latest = Some(fallback.clone());
         }
-        standing.untold.push(fallback.clone());
+        standing
+            .untold
+            .push((thread::current().id(), fallback.clone()));
         drop(standing);
         tracing::warn!(
             device = fallback.device,
@@ -304,14 +307,16 @@ impl Collection {
         self.tell();
     }
 
-    /// Tells the listener what it was not told yet. While this thread holds writers back it is not called: they may wait for it.
+    /// Tells the listener what this thread met and it was not told yet. While this thread holds writers back it is not called: they may wait for it.
     pub(super) fn tell(&self) {
         while !self.holds_writers_back() {
             let mut standing = self.standing.lock();
-            if standing.untold.is_empty() {
+            let here = thread::current().id();
+            let mut untold = standing.untold.iter();
+            let Some(next) = untold.position(|(met_by, _)| *met_by == here) else {
                 return;
-            }
-            let fallback = standing.untold.remove(0);
+            };
+            let (_, fallback) = standing.untold.remove(next);
             let listener = standing.listener.clone();
             drop(standing);
             if let Some(listener) = listener {

@@ -9,7 +9,7 @@ use crate::config::CollectionOptions;
 use crate::error::Result;
 use crate::gpu::context::Context;
 use crate::models::Vector;
-use crate::store::{Durability, SalvageReport, Wreck};
+use crate::store::{self, Durability, SalvageReport, Wreck};
 
 impl Collection {
     /// Copies what can still be read of the collection in the folder `path`, which nobody has open, into a new collection in the folder `to`:
@@ -22,7 +22,7 @@ impl Collection {
     /// # Errors
     /// [`StoreMissing`](crate::error::VectorizerError::StoreMissing), [`StoreInUse`](crate::error::VectorizerError::StoreInUse),
     /// [`UnsupportedFormat`](crate::error::VectorizerError::UnsupportedFormat), [`StoreDamaged`](crate::error::VectorizerError::StoreDamaged) where not even the
-    /// store's header can be read; [`StoreExists`](crate::error::VectorizerError::StoreExists) for `to`, or the disk refused.
+    /// store's header can be read; [`StoreExists`](crate::error::VectorizerError::StoreExists) for `to`, or the disk refused; of what went to `to` nothing is left then.
     pub fn salvage(path: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<SalvageReport> {
         let to = to.as_ref();
         let mut wreck = Wreck::open(path.as_ref())?;
@@ -40,9 +40,13 @@ impl Collection {
         for key in wreck.indexes() {
             new.create_payload_index(&key)?;
         }
-        wreck.vectors(|vectors| new.upsert_vectors_batch(last_of_each(vectors)))?;
+        let copied = wreck.vectors(|vectors| new.upsert_stored(&last_of_each(vectors)));
         let vectors = new.vector_count();
-        new.close()?;
+        if let Err(error) = copied.and_then(|()| new.close()) {
+            // A half collection looks like a whole one.
+            store::remove(to)?;
+            return Err(error);
+        }
         Ok(wreck.report(to, vectors))
     }
 }
@@ -56,4 +60,44 @@ fn last_of_each(vectors: Vec<Vector>) -> Vec<Vector> {
     let vectors = vectors.into_iter().enumerate();
     let kept = vectors.filter(|(place, vector)| last.get(&vector.id) == Some(place));
     kept.map(|(_, vector)| vector).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::DistanceMetric;
+
+    /// An earlier version took vectors that are refused now: nothing is wrong with a store that holds some.
+    #[test]
+    fn what_an_earlier_version_took_is_sound_and_can_be_salvaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old");
+        let tiny = Vector {
+            id: "tiny".to_owned(),
+            data: vec![1e-20, 0.0],
+            payload: None,
+        };
+        let large = Vector {
+            id: "large".to_owned(),
+            data: vec![1.0, 2.0],
+            payload: None,
+        };
+        let collection = Collection::create(&path, 2, DistanceMetric::Euclidean).unwrap();
+        collection.upsert_vector(tiny.clone()).unwrap_err();
+        collection.upsert_stored(&[tiny, large]).unwrap();
+        collection.delete("large").unwrap();
+        collection.close().unwrap();
+        let report = Collection::check_files(&path).unwrap();
+        assert_eq!(
+            (report.problems, report.vectors, report.dead),
+            (vec![], 1, 1)
+        );
+        let to = folder.path().join("new");
+        let report = Collection::salvage(&path, &to).unwrap();
+        assert_eq!(report.vectors, 1);
+        let again = Collection::salvage(&path, &to).map(drop);
+        assert!(again.unwrap_err().to_string().contains("new"));
+        let new = Collection::open(&to).unwrap();
+        assert_eq!(new.get_vector("tiny").unwrap().data, [1e-20, 0.0]);
+    }
 }

@@ -22,6 +22,8 @@ struct Batch<'a> {
     payloads: Vec<(usize, Payload)>,
     /// Whether vectors that it replaces leave their payloads to those that come.
     keeps_payloads: bool,
+    /// Whether its vectors come from a store: what an earlier version took is taken.
+    stored: bool,
 }
 
 /// A batch that is on its device, and in RAM if there is a mirror, where nobody sees it yet.
@@ -108,6 +110,13 @@ impl Collection {
         self.put(batch, true)
     }
 
+    /// As [`Collection::upsert_vectors_batch`], of vectors that were stored: also such as earlier versions took.
+    pub(super) fn upsert_stored(&self, vectors: &[Vector]) -> Result<()> {
+        let mut batch = self.batch_of(vectors)?;
+        batch.stored = true;
+        self.put(batch, true)
+    }
+
     /// The same, and no link is made: for rows whose links come from a file.
     pub(crate) fn add_rows_unlinked(&self, ids: &[impl AsRef<str>], rows: &[f32]) -> Result<()> {
         self.put_unlinked(self.batch_of_rows(ids, rows)?, false)
@@ -132,6 +141,7 @@ impl Collection {
             rows: rows.into(),
             payloads: Vec::new(),
             keeps_payloads: false,
+            stored: false,
         })
     }
 
@@ -162,6 +172,7 @@ impl Collection {
             rows,
             payloads,
             keeps_payloads: false,
+            stored: false,
         })
     }
 
@@ -224,8 +235,26 @@ impl Collection {
                 id: (*id).to_owned(),
             });
         }
-        let stage =
-            |graph: &HnswGraph| graph.stage_rows(&batch.rows, &|row| batch.ids[row].to_owned());
+        if batch.keeps_payloads {
+            let unreadable = |id: &&&str| {
+                let slot = state.ids.slot(id);
+                slot.is_some_and(|slot| state.payloads.is_unreadable(slot))
+            };
+            if let Some(id) = batch.ids.iter().find(unreadable) {
+                return Err(VectorizerError::InvalidPayload {
+                    id: (*id).to_owned(),
+                    reason: "what is stored of it cannot be read, and would be lost: salvage the collection, or set another".to_owned(),
+                });
+            }
+        }
+        let stage = |graph: &HnswGraph| {
+            let name = |row: usize| batch.ids[row].to_owned();
+            if batch.stored {
+                graph.stage_stored_rows(&batch.rows, &name)
+            } else {
+                graph.stage_rows(&batch.rows, &name)
+            }
+        };
         let staged = stage(&state.graph)?;
         let mirrored = state.mirror.as_ref().map(|mirror| stage(&mirror.graph));
         let old = batch.ids.iter().filter_map(|id| state.ids.slot(id));

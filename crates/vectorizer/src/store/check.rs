@@ -165,7 +165,7 @@ fn examine(path: &Path, report: &mut CheckReport) -> Result<()> {
     let mut graph = HnswGraph::new(&Context::cpu(), header.dimension, header.metric, options)?;
     let mut ids: Vec<String> = Vec::new();
     store.read_rows(|group| {
-        graph.append(group.rows())?;
+        graph.append_stored(group.rows())?;
         ids.extend(group.ids().map(str::to_owned));
         Ok(())
     })?;

@@ -69,6 +69,14 @@ fn payloads_of_earlier_versions_are_read_and_one_that_cannot_be_costs_itself_alo
         matches!(&error, VectorizerError::InvalidPayload { id, .. } if id == "a"),
         "{error}"
     );
+    // New components would leave it behind.
+    let error = collection
+        .upsert_rows(&["b"], &numbered("b", 7).data)
+        .unwrap_err();
+    assert!(
+        matches!(&error, VectorizerError::InvalidPayload { id, .. } if id == "b"),
+        "{error}"
+    );
     collection.set_payload("a", None).unwrap();
     let error = crate::interop::jsonl::export(&collection, &lines, go_on).unwrap_err();
     assert!(
