@@ -113,22 +113,25 @@ fn seen(
 
 #[test]
 fn graph_and_answers_are_those_of_the_cpu_engine() {
-    for metric in METRICS {
-        for (count, dimension) in [(1, 3), (2, 1), (33, 17), (240, 16), (700, 64)] {
+    for (turn, metric) in METRICS.into_iter().enumerate() {
+        for (count, dimension) in [(1, 3), (2, 1), (33, 17), (240, 16), (430, 64)] {
             // Unit rows have to be exact too.
             let rows = match metric {
                 DistanceMetric::Cosine if !matches!(dimension, 16 | 64) => continue,
                 DistanceMetric::Cosine => sign_rows(1, count, dimension),
                 _ => integer_rows(1, count, dimension),
             };
-            let queries = integer_rows(2, 20, dimension);
-            let queries = if metric == DistanceMetric::Cosine {
-                sign_rows(2, 20, dimension)
-            } else {
-                queries
+            let make = match metric {
+                DistanceMetric::Cosine => sign_rows,
+                _ => integer_rows,
             };
+            let queries = make(2, 13, dimension);
             let beams = [(1, 1), (20, 7), (10, 10), (64, 3), (5, 400)];
-            for precision in SMALL {
+            for (at, precision) in SMALL.into_iter().enumerate() {
+                // Walks are slow on a software adapter: each metric and form meet at one of the larger sizes.
+                if count > 33 && (count == 240) != ((turn + at) % 2 == 0) {
+                    continue;
+                }
                 let on_device = options(precision, FullRows::Device);
                 let cpu = built(&Context::cpu(), dimension, metric, on_device, &rows);
                 let expected = seen(&cpu, &queries, &beams);
@@ -224,9 +227,9 @@ fn little_is_lost_and_similarities_are_true() {
 fn the_device_holds_a_quarter_and_what_was_said() {
     for context in contexts() {
         for (count, dimension, precision, most) in [
-            (800, 784, Precision::Int8, 0.26),
-            (800, 784, Precision::F16, 0.51),
-            (2000, 100, Precision::Int8, 0.33),
+            (300, 784, Precision::Int8, 0.26),
+            (300, 784, Precision::F16, 0.51),
+            (700, 100, Precision::Int8, 0.33),
         ] {
             let taken = |options: &CollectionOptions| {
                 let own = context.with_limit(None);
