@@ -12,6 +12,8 @@ mod filters;
 mod naive;
 mod support;
 
+use std::sync::{Arc, Once};
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::contexts;
@@ -87,6 +89,9 @@ proptest! {
                         .filter(|(number, payload)| naive::holds(json, &number.to_string(), payload.as_ref()))
                         .map(|(number, _)| number.to_string())
                         .collect();
+                    // The dead among what passes are in no page of it, and would be in the number.
+                    let count = collection.count(filter).unwrap();
+                    prop_assert_eq!(count, left.len(), "{} before {:?}", json, step);
                     prop_assert_eq!(passing(&collection, filter), left, "{} before {:?}", json, step);
                 }
             }
@@ -238,6 +243,32 @@ fn it_says_what_an_index_did_and_what_was_looked_at() {
 }
 
 #[test]
+fn the_latest_answers_are_remembered_up_to_a_number_and_up_to_a_size() {
+    let collection = shop(&Context::cpu());
+    // Whether a filter's answer was still known.
+    let known = |filter: &Filter| {
+        let before = collection.stats().filters;
+        collection.count(filter).unwrap();
+        let after = collection.stats().filters;
+        assert_eq!(
+            after.evaluated + after.reused,
+            before.evaluated + before.reused + 1
+        );
+        after.reused > before.reused
+    };
+    let one = |number: usize| Filter::must([Condition::equals("price", number as u64)]);
+    assert!((0..65).all(|number| !known(&one(number))));
+    assert!(known(&one(64)) && known(&one(1)));
+    assert!(!known(&one(0)));
+    // Each takes a third of the room.
+    let long = |letter: &str| Filter::must([Condition::any_of("color", [letter.repeat(20 << 20)])]);
+    let four = ["a", "b", "c", "d"].map(long);
+    assert!(four.iter().all(|filter| !known(filter)));
+    assert!(known(&four[1]) && known(&four[3]) && known(&four[2]));
+    assert!(!known(&four[0]) && !known(&one(64)));
+}
+
+#[test]
 fn bounds_the_wrong_way_round_are_empty_with_an_index_too() {
     let collection = shop(&Context::cpu());
     collection.create_payload_index("price").unwrap();
@@ -255,7 +286,6 @@ fn bounds_the_wrong_way_round_are_empty_with_an_index_too() {
 
 #[test]
 fn a_predicate_is_asked_anew_each_time() {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     let collection = shop(&Context::cpu());
     let open = Arc::new(AtomicBool::new(false));
@@ -264,6 +294,43 @@ fn a_predicate_is_asked_anew_each_time() {
     assert_eq!(collection.count(&filter).unwrap(), 0);
     open.store(true, Ordering::Relaxed);
     assert_eq!(collection.count(&filter).unwrap(), 1000);
+}
+
+/// A function of the caller's that first does something to the collection.
+fn after_once(
+    collection: &Arc<Collection>,
+    first: impl Fn(&Collection) + Send + Sync + 'static,
+    holds: impl Fn(&str) -> bool + Send + Sync + 'static,
+) -> Filter {
+    let (weak, once) = (Arc::downgrade(collection), Once::new());
+    Filter::ids(move |id| {
+        once.call_once(|| first(&weak.upgrade().unwrap()));
+        holds(id)
+    })
+}
+
+#[test]
+fn what_was_asked_or_scanned_before_a_change_is_not_taken_for_what_is_there_after_it() {
+    let collection = Arc::new(shop(&Context::cpu()));
+    let gone: Vec<_> = (0..100).map(|number: u32| number.to_string()).collect();
+    collection.delete_batch(&gone).unwrap();
+    // Slots are numbered anew while ids are asked about.
+    let renumber = |collection: &Collection| collection.consolidate().unwrap();
+    let late = |id: &str| id.parse::<u32>().unwrap() >= 550;
+    let filter = after_once(&collection, renumber, late);
+    assert_eq!(collection.count(&filter).unwrap(), 450);
+    // One more comes to what a scan has found.
+    let set = |collection: &Collection, id: &str| {
+        let payload = Payload(json!({"color": "new"}));
+        collection.set_payload(id, payload).unwrap();
+    };
+    set(&collection, "700");
+    let filter = after_once(&collection, move |collection| set(collection, "600"), late);
+    let filter = Filter {
+        must: [vec![Condition::equals("color", "new")], filter.must].concat(),
+        ..filter
+    };
+    assert_eq!(collection.count(&filter).unwrap(), 2);
 }
 
 #[test]
@@ -280,6 +347,9 @@ fn a_scroll_goes_on_where_it_was_whatever_is_deleted_meanwhile() {
     let second = collection.scroll(None, first.next, 2).unwrap();
     assert_eq!(ids(&second.items), ["12", "13"]);
     let rest = collection.scroll(None, second.next, 10_000).unwrap();
+    assert_eq!((rest.items.len(), rest.next), (987, None));
+    // As many as there are: nothing follows.
+    let rest = collection.scroll(None, second.next, 987).unwrap();
     assert_eq!((rest.items.len(), rest.next), (987, None));
     assert_eq!(rest.items.last().unwrap().id, "0");
     assert!(collection.scroll(None, None, 0).is_err());
