@@ -185,6 +185,16 @@ fn pipes_and_devices_are_written_into() {
         assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
         let ids = fs::read_to_string(ids_beside(&pipe)).ok();
         assert_eq!(ids.as_deref(), format.has_ids().then_some("v0\nv1\nv2\n"));
+        if format == Format::Hnswlib {
+            // Vectors whose ids are numbers: those names are not theirs.
+            let reader = std::thread::spawn({
+                let pipe = pipe.clone();
+                move || fs::read(pipe).unwrap()
+            });
+            format.export(&named(3, ""), &pipe).unwrap();
+            reader.join().unwrap();
+            assert!(!ids_beside(&pipe).exists());
+        }
 
         // By links, so that a fault replaces a link and not the device.
         for (device, works) in [("/dev/null", true), ("/dev/full", false)] {
@@ -271,7 +281,8 @@ fn the_files_of_collections_are_not_written_over() {
             assert!(refused, "{format:?} {target}: {exported:?}");
         }
     }
-    // In a collection's folder there is room for others.
+    // In a collection's folder there is room for others, and elsewhere its names are free.
+    jsonl::export(&open, folder.path("graph.snapshot"), go).unwrap();
     jsonl::export(&open, folder.path("open/mine.jsonl"), go).unwrap();
     open.close().unwrap();
     for name in ["open", "other"] {
@@ -306,14 +317,20 @@ fn inputs_are_not_written_over_by_whatever_name() {
         }
     }
     WholeFile::check(folder.path("new"), &[&input]).unwrap();
+    let error = WholeFile::check(folder.path("none/new"), &[]).unwrap_err();
+    assert!(refuses(&error), "{error}");
     assert_eq!(fs::read(&input).unwrap(), b"read");
     // A file is not its own file of ids.
-    symlink("rows", folder.path("rows.ids")).unwrap();
-    let error = npy::export(&named(2, "v"), folder.path("rows"), Form::Npy, go).unwrap_err();
-    assert!(
-        matches!(error, VectorizerError::WouldOverwrite { .. }),
-        "{error}"
-    );
+    fs::create_dir(folder.path("below")).unwrap();
+    for link in ["rows", "below/../rows"] {
+        symlink(link, folder.path("rows.ids")).unwrap();
+        let error = npy::export(&named(2, "v"), folder.path("rows"), Form::Npy, go).unwrap_err();
+        assert!(
+            matches!(error, VectorizerError::WouldOverwrite { .. }),
+            "{error}"
+        );
+        fs::remove_file(folder.path("rows.ids")).unwrap();
+    }
 }
 
 #[test]
@@ -338,7 +355,29 @@ fn a_file_keeps_its_mode_and_a_new_one_has_that_of_new_files() {
                 assert_eq!(kept, mode, "{format:?} {}", file.display());
             }
         }
+        // Where this process may give files away, the owner stays too.
+        if std::os::unix::fs::chown(&path, Some(12_345), Some(12_346)).is_ok() {
+            format.export(&collection, &path).unwrap();
+            let kept = fs::metadata(&path).unwrap();
+            assert_eq!((kept.uid(), kept.gid()), (12_345, 12_346), "{format:?}");
+        }
     }
+}
+
+#[test]
+fn nobody_else_reads_what_takes_the_place_of_a_private_file() {
+    let folder = Folder::new();
+    let path = folder.path("private");
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = WholeFile::create(&path).unwrap();
+    let modes = folder.names().into_iter().map(|name| {
+        let there = fs::metadata(folder.path(&name)).unwrap();
+        there.mode() & 0o077
+    });
+    assert_eq!(modes.collect::<Vec<_>>(), [0, 0]);
+    drop(file);
+    assert_eq!(folder.names(), ["private"]);
 }
 
 #[test]
