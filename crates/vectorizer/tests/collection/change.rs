@@ -75,6 +75,23 @@ fn upsert_replaces_and_the_old_is_never_found() {
 }
 
 #[test]
+fn rows_that_replace_others_have_their_payloads() {
+    for context in contexts() {
+        let collection = numbered(&context);
+        let before = collection.get_vector("v7").unwrap().payload;
+        assert!(before.is_some());
+        collection
+            .upsert_rows(&["new", "v7", "v8"], &[0.5, 700.0, 800.0])
+            .unwrap();
+        let replaced = collection.get_vector("v7").unwrap();
+        assert_eq!((replaced.data, replaced.payload), (vec![700.0], before));
+        assert_eq!(collection.get_vector("new").unwrap().payload, None);
+        let even = Filter::must([Condition::equals("even", true)]);
+        assert_eq!(collection.count(&even).unwrap(), 50);
+    }
+}
+
+#[test]
 fn what_is_deleted_is_found_by_nobody_and_its_id_is_free() {
     for context in contexts() {
         let collection = empty(&context, 1, DistanceMetric::Euclidean);

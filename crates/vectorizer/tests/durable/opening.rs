@@ -190,6 +190,11 @@ fn a_folder_that_is_no_collection_is_refused_in_words() {
         matches!(error, VectorizerError::StoreFailed { .. }),
         "{error}"
     );
+    // Below a file there is no collection, which is no failure of the disk.
+    assert!(matches!(
+        open(&file.join("below")).map(drop),
+        Err(VectorizerError::StoreMissing { .. })
+    ));
 }
 
 #[test]
