@@ -10,13 +10,13 @@ fn every_engine_builds_the_same_graph_and_finds_the_same() {
         (31, 16),
         (32, 1),
         (33, 17),
+        (700, 64),
         (1000, 16),
-        (1000, 64),
-        (5000, 16),
+        (2500, 16),
     ] {
         for metric in METRICS {
-            if count == 5000 && metric != DistanceMetric::Euclidean {
-                // A software adapter takes a minute for each; 1,000 show the other metrics.
+            // A software adapter takes half a minute for the largest: one metric has it, the others the one before.
+            if count >= 1000 && (count == 2500) != (metric == DistanceMetric::Euclidean) {
                 continue;
             }
             let seed = (count + dimension) as u64;
@@ -64,8 +64,14 @@ fn every_engine_builds_the_same_graph_and_finds_the_same() {
 #[test]
 fn the_same_input_gives_the_same_graph_again() {
     for context in contexts() {
-        let rows = random_rows(9, 3000, 24);
-        let graphs = [0, 1].map(|_| grown(&context, 24, DistanceMetric::Euclidean, &rows, 2700));
+        let count = if context.device().is_cpu() {
+            3000
+        } else {
+            1200
+        };
+        let rows = random_rows(9, count, 24);
+        let graphs =
+            [0, 1].map(|_| grown(&context, 24, DistanceMetric::Euclidean, &rows, count - 120));
         assert_eq!(graphs[0].stats().top_level, graphs[1].stats().top_level);
         for level in 0..=graphs[0].stats().top_level {
             assert_eq!(
@@ -80,9 +86,14 @@ fn the_same_input_gives_the_same_graph_again() {
 #[test]
 fn an_answer_does_not_depend_on_the_batch() {
     for context in contexts() {
-        let rows = random_rows(1, 3000, 32);
+        let count = if context.device().is_cpu() {
+            3000
+        } else {
+            1000
+        };
+        let rows = random_rows(1, count, 32);
         let graph = built(&context, 32, DistanceMetric::Cosine, &rows);
-        let queries = random_rows(2, 1000, 32);
+        let queries = random_rows(2, 300, 32);
         let all = graph.search(&queries, 10, &GRAPH).unwrap().hits;
         for size in [1, 7, 64] {
             let blocks = if size == 64 { 4 } else { 30 };
