@@ -57,8 +57,8 @@ fn bits(hits: &Hits) -> Vec<Vec<(u32, u32)>> {
     hits.iter().map(list).collect()
 }
 
-/// Calls of few and of many, by every choice of where few end; narrow beams and wide ones; among all and among a third.
-fn walked(engine: &GpuEngine, entry: Entry) -> Vec<Vec<Vec<(u32, u32)>>> {
+/// Calls of few and of many, by every choice of where few end; narrow beams and wide ones, so many of these; among all and among a third.
+fn walked(engine: &GpuEngine, entry: Entry, wide: usize) -> Vec<Vec<Vec<(u32, u32)>>> {
     let dimension = engine.layout.dimension;
     let queries = reals(300, dimension, 31);
     let third: SlotSet = (0..engine.len() as u32).step_by(3).collect();
@@ -66,7 +66,7 @@ fn walked(engine: &GpuEngine, entry: Entry) -> Vec<Vec<Vec<(u32, u32)>>> {
     for (count, ef, among) in [
         (20, 40, None),
         (300, 40, None),
-        (300, 300, None),
+        (wide, 300, None),
         (70, 40, Some(&third)),
     ] {
         let walk = Walk {
@@ -81,8 +81,8 @@ fn walked(engine: &GpuEngine, entry: Entry) -> Vec<Vec<Vec<(u32, u32)>>> {
     answers
 }
 
-/// Builds under every tuning that building goes by, and walks under every one that walks go by.
-fn walks_are_the_same(layout: Layout, selection: Selection, exchanges: &[bool]) {
+/// Builds under every tuning that building goes by, and walks under every one that walks go by; with lanes that exchange or not, and so many wide walks.
+fn walks_are_the_same(layout: Layout, selection: Selection, exchanges: &[(bool, usize)]) {
     let count = 320;
     let rows = reals(count, layout.dimension, 37);
     let levels = levels(count, layout.max_connections, 29);
@@ -97,13 +97,14 @@ fn walks_are_the_same(layout: Layout, selection: Selection, exchanges: &[bool]) 
         let links: Vec<LevelLinks> = links.collect();
         (engine, links)
     };
-    for &exchange in exchanges {
+    for &(exchange, wide) in exchanges {
         // Whatever is remembered of this device is not what is compared with.
         let (mut engine, links) = built(default(), exchange);
-        let answers = walked(&engine, entry);
+        let answers = walked(&engine, entry, wide);
         for tuning in tunings(&WALKS) {
             engine.set_tuning(tuning);
-            for (at, (ours, theirs)) in walked(&engine, entry).iter().zip(&answers).enumerate() {
+            let found = walked(&engine, entry, wide);
+            for (at, (ours, theirs)) in found.iter().zip(&answers).enumerate() {
                 assert!(ours == theirs, "other answers to {at} with {tuning:?}");
             }
         }
@@ -133,7 +134,7 @@ fn graphs_and_walks_are_the_same_under_every_tuning() {
     walks_are_the_same(
         layout(96, Scoring::SquaredEuclidean, 8),
         SELECTION,
-        &[true, false],
+        &[(true, 300), (false, 40)],
     );
 }
 
@@ -144,7 +145,8 @@ fn long_rows_and_many_links_are_walked_the_same_under_every_tuning() {
         ef_construction: 60,
         ..SELECTION
     };
-    walks_are_the_same(layout(260, Scoring::NegativeDot, 64), selection, &[true]);
+    let layout = layout(260, Scoring::NegativeDot, 64);
+    walks_are_the_same(layout, selection, &[(true, 40)]);
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn walks_by_a_small_form_are_the_same_under_every_tuning() {
         ef_construction: 60,
         ..SELECTION
     };
-    walks_are_the_same(layout, selection, &[true]);
+    walks_are_the_same(layout, selection, &[(true, 40)]);
 }
 
 #[test]
