@@ -6,6 +6,16 @@ use std::path::Path;
 use super::*;
 use crate::disk::recorder::{Left, Recording};
 
+/// A folder where nothing waits for a disk, if there is one: thousands of files are made here.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 /// What a power cut may leave of what was not synced.
 fn leftovers() -> impl Iterator<Item = Left> {
     let named = [Left::Nothing, Left::Everything, Left::Names, Left::Bytes];
@@ -21,7 +31,7 @@ fn cut_everywhere(recording: &Recording, mut look: impl FnMut(&Path, bool, Strin
             medium.apply(&operations[last]);
         }
         for left in leftovers() {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let tree = folder.path().join("tree");
             medium.cut(left, &tree).unwrap();
             let moment = format!("{left:?} after {:?}", &operations[..count]);
@@ -47,7 +57,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_power_cut_leaves_the_old_file_or_the_new_one() {
     for old in [None, Some("old")] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let path = folder.path().join("file");
         if let Some(old) = old {
             fs::write(&path, old).unwrap();
@@ -79,7 +89,7 @@ fn write_pair(main: &Path, beside: &Path, with: bool) -> Pair {
 fn a_power_cut_leaves_no_file_beside_that_of_another_pair() {
     for case in 0..16 {
         let [old_main, old_beside, with, apart] = [1, 2, 4, 8].map(|bit| case & bit != 0);
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let main = folder.path().join("rows");
         let beside = folder.path().join("rows.ids");
         // What the second name stands for may be in another folder.
@@ -132,7 +142,7 @@ fn a_power_cut_leaves_no_file_beside_that_of_another_pair() {
 fn a_failure_puts_the_old_pair_back() {
     for with in [true, false] {
         for old_beside in [true, false] {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let main = folder.path().join("rows");
             let beside = folder.path().join("rows.ids");
             fs::write(&main, "old").unwrap();
@@ -157,7 +167,7 @@ fn a_failure_puts_the_old_pair_back() {
 
 #[test]
 fn what_a_stopped_program_left_goes_with_the_next_file() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let path = folder.path().join("file");
     let target = Target::of(&path, &[]).unwrap();
     let live = WholeFile::create(&path).unwrap();
@@ -175,11 +185,18 @@ fn what_a_stopped_program_left_goes_with_the_next_file() {
     assert_eq!(text(&path).as_deref(), Some(""));
     fs::remove_file(of_another).unwrap();
     assert_eq!(names(folder.path()), ["file"]);
+    // A pair takes away what was moved from both of its places.
+    let beside = folder.path().join("file.ids");
+    for target in [target, Target::of(&beside, &[]).unwrap()] {
+        fs::write(part::new_name(&target, ".old").unwrap(), "old").unwrap();
+    }
+    write_pair(&path, &beside, true).finish().unwrap();
+    assert_eq!(names(folder.path()), ["file", "file.ids"]);
 }
 
 #[test]
 fn names_beside_a_file_are_short_and_its_own() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     for length in [1, 250, 255] {
         let path = folder.path().join("n".repeat(length));
         WholeFile::write(&path, b"x").unwrap();
