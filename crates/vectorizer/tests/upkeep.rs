@@ -140,3 +140,17 @@ fn what_a_killed_program_left_of_a_graphs_file_is_no_part_of_the_next() {
     assert_eq!(linked_in(&path), Some(300));
     assert!(!path.join("graph.snapshot.part").exists());
 }
+
+#[test]
+fn a_flush_is_of_the_vectors_where_there_is_no_graph_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("collection"), folder.path().join("copy"));
+    let collection = on_disk(&path);
+    add(&collection, 0..10);
+    collection.flush().unwrap();
+    // What a crash would leave: nobody has closed it.
+    fs::create_dir(&copy).unwrap();
+    let store = "collection.redb";
+    fs::copy(path.join(store), copy.join(store)).unwrap();
+    assert_eq!(Collection::open(&copy).unwrap().vector_count(), 10);
+}
