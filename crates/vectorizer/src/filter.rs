@@ -234,6 +234,10 @@ impl Filter {
                         matches: Match::Any(these) | Match::Except(these),
                         ..
                     } => these.iter().map(Scalar::bytes).sum(),
+                    Condition::Match {
+                        matches: Match::Value(one),
+                        ..
+                    } => one.bytes(),
                     Condition::Filter(filter) | Condition::Nested { filter, .. } => filter.bytes(),
                     _ => 0,
                 }
