@@ -292,9 +292,16 @@ impl HnswGraph {
         let with_links = linked - self.copies.len();
         let copies_waiting = self.storage.copies().saturating_sub(self.copies.len());
         let new = waiting.saturating_sub(copies_waiting).max(1);
-        let step = plan::next(with_links, new, self.dimension(), &self.config);
+        let thinned = self.taken_out > 0;
+        let step = plan::next(with_links, new, thinned, self.dimension(), &self.config);
         // Whoever builds is told at the beginning that there is no room for the largest batch, and not at the end.
-        let last = plan::next(with_links + new, new, self.dimension(), &self.config);
+        let last = plan::next(
+            with_links + new,
+            new,
+            thinned,
+            self.dimension(),
+            &self.config,
+        );
         let (slots, copies) = self.next_slots(step.slots);
         let largest = slots.len().max(last.slots);
         let room = self

@@ -1,5 +1,5 @@
-// Rows of links as they are to be without the dead: one workgroup a member, which is alive. Each link to a dead slot is replaced by one to a
-// slot that the dead led to, chosen beside those that stay.
+// Rows of links as they are to be without the dead: one workgroup a member, which is alive. Links to dead slots are replaced by links to
+// slots that the dead led to, three for two, chosen beside those that stay.
 //
 // VISITED: room for the queue, the member, those that stay and a row, up to three quarters.
 
@@ -195,7 +195,9 @@ fn reconnect(place: Place) {
         atomicAdd(&scored, compared);
     }
     workgroupBarrier();
-    let chosen = choose(thread, held, lacking, lacking);
+    // Three for two, as far as there is room: see the CPU engine.
+    let wanted_links = min(lacking + (lacking + 1u) / 2u, params.degree - staying);
+    let chosen = choose(thread, held, wanted_links, wanted_links);
     if thread < params.degree {
         var there = NO_SLOT;
         if thread < staying {

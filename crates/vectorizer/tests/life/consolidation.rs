@@ -284,3 +284,36 @@ fn twenty_rounds_of_deleting_and_adding_cost_no_recall_at_any_width() {
         }
     }
 }
+
+#[test]
+fn rounds_of_adding_and_deleting_in_a_large_collection_cost_no_recall() {
+    // More than are linked by their exact neighbours; the rows are nearly full, and what is thinned shows at once.
+    let (dimension, count, seed) = (16, 20_000, 2);
+    let options = with_connections(8);
+    let queries = random_rows(seed, 600, dimension);
+    for added_first in [true, false] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut rows = random_rows(seed + 1, count, dimension);
+        let mut graph = built(&Context::cpu(), dimension, &rows, options);
+        for round in 1..=2 {
+            let mut alive: SlotSet = slots(count).filter(|_| random.u32(0..6) > 0).collect();
+            let more = random_rows(seed + 1 + round, count - alive.len(), dimension);
+            let row = |slot: u32| &rows[slot as usize * dimension..][..dimension];
+            let left = alive.iter().flat_map(row).chain(&more).copied().collect();
+            if added_first {
+                alive.extend(slots(count + more.len() / dimension).skip(count));
+            } else {
+                graph.consolidate(&alive).unwrap();
+            }
+            graph.append(&more).unwrap();
+            graph.build(|_| ControlFlow::Continue(())).unwrap();
+            if added_first {
+                graph.consolidate(&alive).unwrap();
+            }
+            rows = left;
+        }
+        graph.check().unwrap();
+        let told = format!("added first {added_first}, seed {seed}");
+        held_to_a_new_one(&told, &graph, &rows, &queries, options, &Context::cpu());
+    }
+}

@@ -10,7 +10,8 @@ use crate::engine::{LevelLinks, NO_SLOT, Selection, SlotSet};
 /// Rows that a thread takes at a time.
 const TURN: usize = 64;
 
-/// The rows of `level` of the living: each link to a dead slot is replaced by one to a slot that the dead led to, chosen beside those that stay.
+/// The rows of `level` of the living: links to dead slots are replaced by links to slots that the dead led to, three for two, chosen beside
+/// those that stay.
 pub(super) fn rows(
     engine: &CpuEngine,
     level: usize,
@@ -101,7 +102,9 @@ impl Task for Reconnect<'_> {
             in_order(ground.full(score, query), around, candidates);
             selector.distances += (kept.len() + candidates.len()) as u64;
             candidates.truncate(selection.candidates(degree));
-            let quota = Quota::of(used - living);
+            // What is found through the dead is farther off than what they were: three take the place of two, as far as there is room.
+            let lost = used - living;
+            let quota = Quota::of((lost + lost.div_ceil(2)).min(degree - living));
             let links = selector.select_beside(score, ground.rows, kept, candidates, quota);
             for (to, link) in to.iter_mut().zip(kept.iter().chain(links)) {
                 *to = link.slot();
