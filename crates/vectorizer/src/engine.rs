@@ -290,7 +290,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn attach(&mut self, attachments: &[Attachment]) -> Result<()>;
 
     /// The links of `level` as they are to be without the slots that are not `alive`: a row for each of the others, in the order of
-    /// slots. Each link to a dead one is replaced by one to a slot that the dead leads to. Nothing changes.
+    /// slots. Links to dead ones are replaced by links to slots that the dead lead to, three for two as far as there is room. Nothing changes.
     ///
     /// # Errors
     /// No room for the transient buffers, or the device failed.

@@ -100,7 +100,8 @@ fn filled_up_later(config: &HnswConfig) -> Selection {
 }
 
 /// For a large collection from which dead ones were taken out. Links that took the place of others are mostly such as the heuristic drops:
-/// a full row that is chosen again keeps the nearest of them.
+/// a full row that is chosen again keeps the nearest of them. 20,000 x 16, M 8, five rounds of taking out one in six and adding as many: without,
+/// 13.6 links a row and recall at ef 10 and 16 0.010 below a new graph's; with, 15.1 links and 0.007 to 0.011 above.
 fn kept_full(config: &HnswConfig) -> Selection {
     Selection {
         relink_fill: 2 * config.max_connections,
