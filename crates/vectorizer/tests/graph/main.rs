@@ -92,8 +92,8 @@ fn the_work_of_the_cpu_engine_is_on_record() {
     ];
     // Scores and rows of links read, for each vector built and each query searched. Whoever adds to them says what for; whoever
     // saves some writes the new figures down. Of 3,437 scores a vector 5,132 were made by filling up what comes later to small collections,
-    // and of 697 a query 791.
-    let recorded = [5132, 144, 791, 37];
+    // and of 697 a query 791; of 5,132 a vector 5,855, since new slots fill their rows to the last place.
+    let recorded = [5855, 144, 797, 37];
     for (now, then) in work.iter().zip(recorded) {
         assert!(
             now.abs_diff(then) * 20 <= then,
