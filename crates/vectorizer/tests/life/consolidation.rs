@@ -288,7 +288,7 @@ fn twenty_rounds_of_deleting_and_adding_cost_no_recall_at_any_width() {
 #[test]
 fn rounds_of_adding_and_deleting_in_a_large_collection_cost_no_recall() {
     // More than are linked by their exact neighbours; the rows are nearly full, and what is thinned shows at once.
-    let (dimension, count, seed) = (16, 20_000, 2);
+    let (dimension, count, seed) = (16, 20_000, 4);
     let options = with_connections(8);
     let queries = random_rows(seed, 600, dimension);
     for added_first in [true, false] {
