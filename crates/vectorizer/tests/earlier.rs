@@ -112,7 +112,7 @@ fn known(collection: &Collection) -> Known {
                 let hits = hits.into_iter().map(|hit| (hit.id, hit.distance));
                 hits.collect::<Vec<_>>()
             });
-            // A walk by a small form of the vectors may lose one of several that are equally far.
+            // A walk over quantized vectors may lose one of several that are equally far.
             let same = graph.iter().filter(|hit| exact.contains(hit)).count();
             let lost = usize::from(collection.options().precision != Precision::F32);
             assert!(same + lost >= exact.len(), "{graph:?} {exact:?}");

@@ -260,12 +260,17 @@ fn the_latest_answers_are_remembered_up_to_a_number_and_up_to_a_size() {
     assert!((0..65).all(|number| !known(&one(number))));
     assert!(known(&one(64)) && known(&one(1)));
     assert!(!known(&one(0)));
-    // Each takes a third of the room.
-    let long = |letter: &str| Filter::must([Condition::any_of("color", [letter.repeat(20 << 20)])]);
-    let four = ["a", "b", "c", "d"].map(long);
-    assert!(four.iter().all(|filter| !known(filter)));
-    assert!(known(&four[1]) && known(&four[3]) && known(&four[2]));
-    assert!(!known(&four[0]) && !known(&one(64)));
+    // Each takes a third of the room, as one of a list and alone.
+    let in_list = |text: String| Condition::any_of("color", [text]);
+    let alone = |text: String| Condition::equals("color", text);
+    for condition in [&in_list as &dyn Fn(String) -> Condition, &alone] {
+        known(&one(64));
+        let long = |letter: &str| Filter::must([condition(letter.repeat(20 << 20))]);
+        let four = ["a", "b", "c", "d"].map(long);
+        assert!(four.iter().all(|filter| !known(filter)));
+        assert!(known(&four[1]) && known(&four[3]) && known(&four[2]));
+        assert!(!known(&four[0]) && !known(&one(64)));
+    }
 }
 
 #[test]

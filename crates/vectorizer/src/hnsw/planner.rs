@@ -23,10 +23,12 @@ const COMPARED_BYTES: usize = 16 << 20;
 pub(super) struct Sizes {
     /// Slots that may be found.
     pub(super) count: usize,
-    /// Of these, linked.
+    /// Those that a walk finds. Copies are not among them: the first of their vector is.
     pub(super) linked: usize,
-    /// Slots that are linked, whether they may be found or not.
+    /// Those that a walk passes through, whether they may be found or not.
     pub(super) walked: usize,
+    /// Of those that may be found, the ones that are not linked yet, and are compared beside a walk.
+    pub(super) tail: usize,
     pub(super) k: usize,
 }
 
@@ -83,7 +85,7 @@ pub(super) fn choose(
             let walked = ef.saturating_mul(config.max_connections);
             let graph = walked
                 .saturating_mul(powers.scan_gain)
-                .saturating_add(sizes.count - sizes.linked);
+                .saturating_add(sizes.tail);
             Ok(if graph < sizes.count {
                 Choice::Graph { ef }
             } else {
@@ -117,6 +119,7 @@ mod tests {
         count: 100_000,
         linked: 100_000,
         walked: 100_000,
+        tail: 0,
         k: 10,
     };
 
@@ -195,6 +198,7 @@ mod tests {
         let unlinked = Sizes {
             linked: 0,
             walked: 0,
+            tail: SIZES.count,
             ..SIZES
         };
         assert_eq!(chosen(unlinked, SearchPath::Auto, None), Ok(Choice::Exact));
@@ -209,9 +213,21 @@ mod tests {
         let tail = Sizes {
             linked: 2000,
             walked: 2000,
+            tail: 98_000,
             ..SIZES
         };
         assert_eq!(chosen(tail, SearchPath::Auto, None), Ok(Choice::Exact));
+    }
+
+    #[test]
+    fn copies_are_no_tail() {
+        let copies = Sizes {
+            linked: 2000,
+            walked: 2000,
+            ..SIZES
+        };
+        let walked = chosen(copies, SearchPath::Auto, None);
+        assert_eq!(walked, Ok(Choice::Graph { ef: 64 }));
     }
 
     #[test]
@@ -221,6 +237,7 @@ mod tests {
                 count: linked,
                 linked,
                 walked: 1_000_000,
+                tail: 0,
                 k,
             };
             chosen(sizes, SearchPath::Auto, None).unwrap()
@@ -233,6 +250,7 @@ mod tests {
             count: 1000,
             linked: 1000,
             walked: 2000,
+            tail: 0,
             k: 500,
         };
         // The beam is as wide as k, and wider than it pays.
@@ -245,6 +263,7 @@ mod tests {
             count: 4999,
             linked: 4999,
             walked: 100_000,
+            tail: 0,
             k: 10,
         };
         for path in [SearchPath::Auto, SearchPath::Graph, SearchPath::Exact] {

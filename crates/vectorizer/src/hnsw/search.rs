@@ -63,6 +63,9 @@ impl HnswGraph {
             count: findable,
             linked: walkable.map_or(walked, |walkable| walkable.count_in(0..linked)),
             walked,
+            tail: allowed.map_or(self.len() - self.linked(), |allowed| {
+                allowed.count_in(linked..all)
+            }),
             k,
         };
         let powers = planner::Powers {
@@ -106,8 +109,8 @@ impl HnswGraph {
         Ok(Answer { hits, path })
     }
 
-    /// The graph's answer for the linked slots, of which walks find the `walkable`, merged with the exact one for the tail. Queries that have fewer than `k`, and those that a
-    /// beam cannot answer well if this is `judged`, are answered exactly.
+    /// The graph's answer for the linked slots, of which walks find the `walkable`, merged with the exact one for the tail. Queries that
+    /// have fewer than `k`, and those that a beam cannot answer well if this is `judged`, are answered exactly.
     fn walk(
         &self,
         queries: &[f32],

@@ -121,6 +121,9 @@ fn what_lies_beside_copies_is_found_as_if_they_were_not_there() {
             graph.build(|_| ControlFlow::Continue(())).unwrap();
             graph.check().unwrap();
             let asked = some_of(&rows[DIMENSION..], 164);
+            // Copies are no tail that is compared beside the walk: by itself, a search takes the graph.
+            let by_itself = graph.search(&asked, 1, &SearchOptions::default()).unwrap();
+            assert_eq!(by_itself.path, SearchPath::Graph, "{name}, M {m}");
             let lost = lost(&graph, &asked);
             assert_eq!(lost, 0, "{name}, M {m}: of {}", asked.len() / DIMENSION);
             // More than there are copies of one, and exactly what is nearest.

@@ -59,6 +59,7 @@ fn broken_json_lines_are_named() {
     );
     for (line, words) in [
         ("{", "EOF"),
+        ("{\"id\": \"a\", \"vector\": [1e-20, 0]}", "squared length"),
         ("[\"a\", [1, 2], null]", "expected an object"),
         ("{\"id\": \"a\"}", "missing field `vector`"),
         ("{\"vector\": [1, 2]}", "missing field `id`"),

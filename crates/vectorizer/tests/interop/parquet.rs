@@ -224,6 +224,19 @@ fn payload_text_is_read_as_strictly_as_json_lines() {
         );
         assert_eq!(collection.vector_count(), 0);
     }
+    // As pandas writes what is none.
+    write(
+        &path,
+        vec![
+            ("id", texts(&["a", "b"])),
+            ("vector", components(2, 1)),
+            ("payload", texts(&["{}", "null"])),
+            ("n", Arc::new(Int64Array::from(vec![1, 2]))),
+        ],
+    );
+    parquet::import(&collection, &path, Existing::Replace, go).unwrap();
+    let payload = collection.get_vector("b").unwrap().payload;
+    assert_eq!(payload, Some(Payload(json!({"n": 2}))));
 }
 
 fn fixture(name: &str) -> PathBuf {
